@@ -1,0 +1,116 @@
+"""Moments of tensors that live on an accelerator: rows stay there, only moments travel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from canonsim import _native
+
+# Rows multiplied at a time: large enough for the device to be busy, small enough to fit beside a model.
+_BLOCK = 4096
+
+
+class DeviceMoments:
+    """The count, mean and scatter of ``[x | y]`` of each fold, in f64 on one device.
+
+    Products run in f64 whatever the precision of the rows: autocast and TF32 leave f64 alone, and an encoder on the same
+    device costs far more than they do.
+
+    Parameters
+    ----------
+    x_dim, y_dim : int
+        Widths p and q.
+    folds : int
+        Number of folds.
+    device : torch.device
+        Where the rows are and the sums stay.
+    """
+
+    def __init__(self, x_dim: int, y_dim: int, folds: int, device: torch.device) -> None:
+        d = x_dim + y_dim
+        self.x_dim, self.y_dim, self.folds, self.device = x_dim, y_dim, folds, device
+        self.count = 0
+        self._counts = [0] * folds
+        self._means = torch.zeros(folds, d, dtype=torch.float64, device=device)
+        self._scatters: list[torch.Tensor | None] = [None] * folds
+        self._waiting: list[tuple[torch.Tensor, npt.NDArray[np.int64]]] = []
+        self._waiting_rows = 0
+
+    def update(self, x: torch.Tensor, y: torch.Tensor, ids: npt.NDArray[np.int64]) -> None:
+        """Add pairs (n, p), (n, q) with ids (n,).
+
+        Raises
+        ------
+        ValueError
+            For NaN or infinite values; the message names the row. The state stays as it was.
+        """
+        x, y = x.detach(), y.detach()
+        for argument, rows in (("x", x), ("y", y)):
+            if not bool(torch.isfinite(rows).all()):
+                row, column = (int(i) for i in torch.nonzero(~torch.isfinite(rows))[0])
+                value = float(rows[row, column])
+                raise ValueError(
+                    f"{argument} holds {value} in row {row}, column {column}; every value must be finite"
+                )
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        # A copy: the caller may write to its tensors while these rows wait.
+        self._waiting.append((torch.cat([x.to(dtype), y.to(dtype)], dim=1), _native.folds_of(ids, self.folds)))
+        self._waiting_rows += len(x)
+        self.count += len(x)
+        if self._waiting_rows >= _BLOCK:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        if not self._waiting_rows:
+            return
+        rows = torch.cat([rows.double() for rows, _ in self._waiting])
+        folds = np.concatenate([folds for _, folds in self._waiting])
+        self._waiting, self._waiting_rows = [], 0
+        for k in range(self.folds):
+            index = torch.from_numpy(np.flatnonzero(folds == k)).to(self.device)
+            for block in rows[index].split(_BLOCK):
+                self._merge(k, block)
+
+    def _merge(self, k: int, rows: torch.Tensor) -> None:
+        """Add a block by the pairwise update of Chan, Golub and LeVeque (1979)."""
+        n = len(rows)
+        if n == 0:
+            return
+        mean = rows.mean(dim=0)
+        rows = rows - mean
+        total = self._counts[k] + n
+        distance = mean - self._means[k]
+        scatter = self._scatters[k]
+        if scatter is None:
+            scatter = self._scatters[k] = torch.zeros(2 * [rows.shape[1]], dtype=torch.float64, device=self.device)
+        scatter.addmm_(rows.T, rows)
+        scatter.addr_(distance, distance, alpha=self._counts[k] * n / total)
+        self._means[k] += distance * (n / total)
+        self._counts[k] = total
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """As `canonsim.PairedMoments.state`."""
+        self._multiply()
+        d = self.x_dim + self.y_dim
+        lower = torch.tril_indices(d, d, device=self.device)
+        scatters = np.zeros((self.folds, d * (d + 1) // 2))
+        for k, scatter in enumerate(self._scatters):
+            if scatter is not None:
+                scatters[k] = scatter[lower[0], lower[1]].cpu().numpy()
+        roundoff = float(np.finfo(np.float64).eps) / 2
+        state: dict[str, npt.NDArray[Any]] = {
+            "counts": np.array(self._counts),
+            "means": self._means.cpu().numpy(),
+            "scatters": scatters,
+            "roundoffs": np.full(self.folds, roundoff),
+        }
+        for side, width in (("unpaired_x", self.x_dim), ("unpaired_y", self.y_dim)):
+            state[f"{side}.counts"] = np.zeros(1, np.int64)
+            state[f"{side}.means"] = np.zeros((1, width))
+            state[f"{side}.scatters"] = np.zeros((1, width * (width + 1) // 2))
+            state[f"{side}.roundoffs"] = np.array([roundoff])
+        return state

@@ -1,0 +1,106 @@
+"""The folder of a model: arrays, configuration, and a page that says what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import canonsim
+from canonsim.files import Tensors, pack, unpack, write_atomically
+
+_FORMAT = "canonsim.space"
+_MODEL, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
+
+
+def save(directory: str | os.PathLike[str], arrays: Tensors, config: dict[str, Any]) -> None:
+    """Write ``model.safetensors``, ``config.json`` and ``README.md``.
+
+    The configuration also stands inside the safetensors file, under its checksum: an edited or foreign ``config.json``
+    is told apart.
+    """
+    folder = Path(directory)
+    config = {"format": _FORMAT, "canonsim_version": canonsim.__version__, **config}
+    text = json.dumps(config, indent=2, sort_keys=True)
+    content = pack(arrays, _FORMAT, {"config": text})
+    card = _card(arrays, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _MODEL, content)
+    write_atomically(folder / _CONFIG, text.encode())
+    write_atomically(folder / _CARD, card.encode())
+
+
+def load(directory: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
+    """Arrays and configuration of `save`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of the two files is missing.
+    ValueError
+        If a file is truncated or altered, or is none of this kind.
+    """
+    folder = Path(directory)
+    for name in (_MODEL, _CONFIG):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no canonical space: {name} is missing")
+    arrays, entries = unpack((folder / _MODEL).read_bytes(), _FORMAT, str(folder / _MODEL))
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / _CONFIG} is no JSON, or is truncated: {error}") from None
+    if config != json.loads(entries.get("config", "null")):
+        raise ValueError(f"{folder / _CONFIG} was altered, or belongs to another {_MODEL}")
+    return arrays, config
+
+
+def _card(arrays: Tensors, config: dict[str, Any]) -> str:
+    """A model card: what was fitted, on what, how well."""
+    metadata = config["metadata"]
+    held_out = arrays.get("held_out_correlations")
+    correlations = arrays["correlations"]
+    shown = [i for i in (0, 1, 4, 9, 19, 49, 99, 199, 499) if i < len(correlations)]
+    rows = [
+        f"| {i + 1} | {correlations[i]:.3f} | {'not measured' if held_out is None else f'{held_out[i]:.3f}'} |"
+        for i in shown
+    ]
+    ridge = ", ".join(f"{value:g}" for value in config["ridge"])
+    about = [f"- {name.replace('_', ' ')}: `{json.dumps(value)}`" for name, value in sorted(metadata.items())]
+    lines = [
+        "---",
+        "library_name: canonsim",
+        "tags:",
+        "- canonical-correlation-analysis",
+        "- multimodal",
+        "---",
+        "",
+        "# A canonical space",
+        "",
+        f"Canonical similarity analysis of {config['count']} pairs of features of widths {config['x_dim']} and "
+        f"{config['y_dim']}: {config['n_components']} directions, relative ridges {ridge}, weights: {config['weights']}.",
+        "",
+        *about,
+        *([""] if about else []),
+        "| direction | training correlation | held-out correlation |",
+        "|---:|---:|---:|",
+        *rows,
+        "",
+    ]
+    if held_out is not None and len(held_out):
+        information = -0.5 * float(np.log1p(-(held_out**2)).sum())
+        lines += [f"Held-out information: {information:.2f} nats a pair.", ""]
+    lines += [
+        "```python",
+        "import canonsim",
+        "",
+        'space = canonsim.CanonicalSpace.from_pretrained("path/to/this/folder")',
+        "scores = space.similarity(x, y)  # (n, m), or space.log_odds(x, y)",
+        "```",
+        "",
+        f"Made by canonsim {config['canonsim_version']}.",
+        "",
+    ]
+    return "\n".join(lines)

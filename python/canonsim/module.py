@@ -1,0 +1,77 @@
+"""A canonical space as a `torch.nn.Module`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+
+from canonsim import scoring
+from canonsim.scoring import Score, Side
+
+
+class CanonicalModule(torch.nn.Module):
+    """The verbs of `CanonicalSpace` over buffers that move, save and export like those of any module.
+
+    Made by `CanonicalSpace.module`. Rows have the dtype and device of the buffers.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> import canonsim
+    >>> x = np.random.default_rng(0).standard_normal((200, 4))
+    >>> moments = canonsim.PairedMoments(4, 2)
+    >>> moments.update(x, x[:, :2])
+    >>> module = canonsim.fit(moments, n_components=2).module()
+    >>> module(torch.zeros(3, 4), torch.zeros(5, 2)).shape
+    torch.Size([3, 5])
+    """
+
+    def __init__(self, x: Side, y: Side, dtype: torch.dtype) -> None:
+        super().__init__()
+        for prefix, side in (("x", x), ("y", y)):
+            for name, array in vars(side).items():
+                self.register_buffer(f"{prefix}_{name}", torch.as_tensor(array, dtype=dtype).clone())
+
+    def _side(self, prefix: str) -> Side:
+        return Side(**{field.name: getattr(self, f"{prefix}_{field.name}") for field in fields(Side)})
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Similarity of every row of x (n, p) with every row of y (m, q): (n, m)."""
+        return self.similarity(x, y)
+
+    def project_x(self, x: torch.Tensor) -> torch.Tensor:
+        """Canonical variates (n, r) of x (n, p)."""
+        variates: torch.Tensor = scoring.project(self._side("x"), x)
+        return variates
+
+    def project_y(self, y: torch.Tensor) -> torch.Tensor:
+        """Canonical variates (n, r) of y (n, q)."""
+        variates: torch.Tensor = scoring.project(self._side("y"), y)
+        return variates
+
+    def embed_x(self, x: torch.Tensor, score: Score = "similarity") -> torch.Tensor:
+        """Vectors (n, r), or (n, r + 2) for log odds, of x (n, p): see `CanonicalSpace.embed_x`."""
+        embedded: torch.Tensor = scoring.vectors(self._side("x"), self.project_x(x), score, is_x=True)
+        return embedded
+
+    def embed_y(self, y: torch.Tensor, score: Score = "similarity") -> torch.Tensor:
+        """Vectors (n, r), or (n, r + 2) for log odds, of y (n, q)."""
+        embedded: torch.Tensor = scoring.vectors(self._side("y"), self.project_y(y), score, is_x=False)
+        return embedded
+
+    def similarity(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Similarity of every row of x (n, p) with every row of y (m, q): (n, m)."""
+        return self.embed_x(x) @ self.embed_y(y).T
+
+    def similarity_pairwise(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Similarity of row i of x (n, p) with row i of y (n, q): (n,)."""
+        return (self.embed_x(x) * self.embed_y(y)).sum(-1)
+
+    def log_odds(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Log odds of every row of x (n, p) with every row of y (m, q): (n, m)."""
+        return self.embed_x(x, "log_odds") @ self.embed_y(y, "log_odds").T
+
+    def log_odds_pairwise(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Log odds of row i of x (n, p) with row i of y (n, q): (n,)."""
+        return (self.embed_x(x, "log_odds") * self.embed_y(y, "log_odds")).sum(-1)

@@ -1,0 +1,86 @@
+"""Rows of features as users hold them: numpy or torch, any float precision, any strides."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+Array: TypeAlias = "npt.NDArray[Any]"
+Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"
+Ids: TypeAlias = "npt.NDArray[np.integer[Any]] | torch.Tensor | list[int]"
+
+_NATIVE_FLOATS = (np.float16, np.float32, np.float64)
+
+
+def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether the value is a torch tensor, without importing torch to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def check_rows(rows: Rows, argument: str, width: int | None = None) -> None:
+    """Refuse what is no (n, width) array of floats.
+
+    Raises
+    ------
+    TypeError
+        For anything but a numpy array or torch tensor of floats.
+    ValueError
+        For another number of dimensions or columns.
+    """
+    if not (isinstance(rows, np.ndarray) or is_tensor(rows)):
+        raise TypeError(f"{argument} must be a numpy array or torch tensor of floats, got {type(rows).__name__}")
+    floating = rows.dtype.is_floating_point if is_tensor(rows) else rows.dtype.type in _NATIVE_FLOATS
+    if not floating:
+        raise TypeError(f"{argument} must hold f16, bf16, f32 or f64 values, got {rows.dtype}; convert it first")
+    if rows.ndim != 2:
+        raise ValueError(f"{argument} must have two dimensions (rows, columns), got shape {tuple(rows.shape)}")
+    if width is not None and rows.shape[1] != width:
+        raise ValueError(f"{argument} has {rows.shape[1]} columns, expected {width}")
+
+
+def to_native(rows: Rows) -> Array:
+    """Rows as the native module takes them, copied only where numpy cannot show them as they are.
+
+    numpy has no bfloat16: its bits travel as unsigned 16-bit integers.
+    """
+    if is_tensor(rows):
+        import torch
+
+        rows = rows.detach().cpu()
+        if rows.dtype == torch.bfloat16:
+            return rows.view(torch.uint16).numpy()
+        if rows.dtype not in (torch.float16, torch.float32, torch.float64):
+            rows = rows.float()
+        return rows.numpy()
+    array = np.asarray(rows)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    whole = all(stride % array.itemsize == 0 for stride in array.strides)
+    return array if whole and array.flags.aligned else array.copy()
+
+
+def to_ids(ids: Ids, count: int) -> npt.NDArray[np.int64]:
+    """Row ids as (n,) int64.
+
+    Raises
+    ------
+    TypeError
+        For anything but integers.
+    ValueError
+        For another shape than (n,).
+    """
+    array = np.asarray(ids.detach().cpu().numpy() if is_tensor(ids) else ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"ids must be integers, got {array.dtype}")
+    if array.shape != (count,):
+        raise ValueError(f"ids must be one integer for each row, shape ({count},), got shape {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.int64)

@@ -1,0 +1,365 @@
+"""The shared space of two sides: projections, similarities and log odds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from canonsim import model_files, scoring
+from canonsim.rows import Rows, check_rows, is_tensor
+from canonsim.scoring import Score, Side, Weights
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from canonsim.module import CanonicalModule
+
+# Rows taken to f64 at a time, so that f16 galleries are never widened whole.
+_BLOCK = 8192
+
+_VECTORS = ("x_mean", "y_mean", "x_std", "y_std", "correlations", "weights")
+_ARRAYS = (*_VECTORS, "x_projection", "y_projection")
+
+
+class CanonicalSpace:
+    """The canonical directions of two sides and the scores they give (see `canonsim.fit`, which makes it).
+
+    Methods take numpy arrays and give numpy arrays, or take torch tensors and give tensors on the same device. They
+    compute in f64; f64 rows give f64 results, all others f32. Rows of another width, without two dimensions, or with NaN
+    or infinite values raise ``ValueError``; values that are no floats raise ``TypeError``.
+
+    Attributes
+    ----------
+    correlations : (r,) f64
+        Training canonical correlations, in [0, 1], nonincreasing.
+    held_out_correlations : (r,) f64 or None
+        Correlations on left-out folds: nonincreasing, in [0, 1). None without folds.
+    weights : (r,) f64
+        What the similarity weights directions by.
+    weighting : "held-out", "training" or "equal"
+        Where the weights come from.
+    ridge : (float, float)
+        Ridge of each side, relative to its mean variance.
+    count : int
+        Pairs of the fit.
+    x_mean, y_mean : (p,), (q,) f64
+    x_projection, y_projection : (p, r), (q, r) f64
+        In each column of ``x_projection`` the entry of largest magnitude is positive.
+    x_std, y_std : (r,) f64
+        Standard deviations of the canonical variates: held out, or of the training pairs without folds.
+    metadata : dict
+        Whatever is to be kept with the model, JSON-able: the encoders, the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import canonsim
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.standard_normal((600, 3))
+    >>> x = z @ rng.standard_normal((3, 8)) + 0.3 * rng.standard_normal((600, 8))
+    >>> y = z @ rng.standard_normal((3, 6)) + 0.3 * rng.standard_normal((600, 6))
+    >>> moments = canonsim.PairedMoments(8, 6)
+    >>> moments.update(x[:500], y[:500])
+    >>> space = canonsim.fit(moments)
+    >>> scores = space.log_odds(x[500:], y[500:])
+    >>> bool((scores.argmax(axis=1) == np.arange(100)).mean() > 0.5)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        x_mean: npt.NDArray[np.float64],
+        y_mean: npt.NDArray[np.float64],
+        x_projection: npt.NDArray[np.float64],
+        y_projection: npt.NDArray[np.float64],
+        x_std: npt.NDArray[np.float64],
+        y_std: npt.NDArray[np.float64],
+        correlations: npt.NDArray[np.float64],
+        held_out_correlations: npt.NDArray[np.float64] | None,
+        weights: npt.NDArray[np.float64],
+        weighting: Weights,
+        ridge: tuple[float, float],
+        count: int,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.x_mean = x_mean
+        self.y_mean = y_mean
+        self.x_projection = x_projection
+        self.y_projection = y_projection
+        self.x_std = x_std
+        self.y_std = y_std
+        self.correlations = correlations
+        self.held_out_correlations = held_out_correlations
+        self.weights = weights
+        self.weighting = weighting
+        self.ridge = ridge
+        self.count = count
+        self.metadata: dict[str, Any] = dict(metadata or {})
+        self._check()
+        self._sides: dict[object, tuple[Side, Side]] = {None: self._make_sides()}
+
+    def _check(self) -> None:
+        """Refuse arrays that no fit gives: what comes from a file is not trusted."""
+        r = len(self.correlations)
+        held_out = self.held_out_correlations
+        shapes = {name: (r,) for name in ("x_std", "y_std", "weights", "correlations")}
+        shapes |= {"x_projection": (len(self.x_mean), r), "y_projection": (len(self.y_mean), r)}
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            if array.dtype != np.float64 or array.shape != shapes.get(name, (array.size,)):
+                raise ValueError(f"{name} must be f64 of shape {shapes.get(name)}, got {array.dtype} {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} holds values that are not finite")
+        if held_out is not None and (held_out.shape != (r,) or not ((held_out >= 0) & (held_out < 1)).all()):
+            raise ValueError("held_out_correlations must be (r,) in [0, 1)")
+        if not ((self.correlations >= 0) & (self.correlations <= 1)).all():
+            raise ValueError("correlations must lie in [0, 1]")
+        if any((getattr(self, name) < 0).any() for name in ("weights", "x_std", "y_std")):
+            raise ValueError("weights and standard deviations must not be negative")
+        if self.weighting not in ("held-out", "training", "equal"):
+            raise ValueError(f"weighting must be 'held-out', 'training' or 'equal', got {self.weighting!r}")
+
+    def _make_sides(self) -> tuple[Side, Side]:
+        held_out = self.held_out_correlations
+        r = self.correlations if held_out is None else held_out
+        return (
+            scoring.side(self.x_mean, self.x_projection, self.x_std, self.weights, self.weighting, r),
+            scoring.side(self.y_mean, self.y_projection, self.y_std, self.weights, self.weighting, r),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"CanonicalSpace(x_dim={self.x_dim}, y_dim={self.y_dim}, n_components={self.n_components}, "
+            f"ridge=({self.ridge[0]:g}, {self.ridge[1]:g}), weights={self.weighting!r}), fitted on {self.count} pairs"
+        )
+
+    @property
+    def x_dim(self) -> int:
+        """Width p of x."""
+        return len(self.x_mean)
+
+    @property
+    def y_dim(self) -> int:
+        """Width q of y."""
+        return len(self.y_mean)
+
+    @property
+    def n_components(self) -> int:
+        """Number of directions, r."""
+        return len(self.correlations)
+
+    def project_x(self, x: Rows) -> Any:
+        """Canonical variates of x: ``(x - x_mean) @ x_projection``, (n, r)."""
+        return self._each_block(x, "x", scoring.project)
+
+    def project_y(self, y: Rows) -> Any:
+        """Canonical variates of y: ``(y - y_mean) @ y_projection``, (n, r)."""
+        return self._each_block(y, "y", scoring.project)
+
+    def embed_x(self, x: Rows, score: Score = "similarity") -> Any:
+        """Vectors of x for an inner-product index: ``embed_x(x) @ embed_y(y).T`` are the scores.
+
+        Parameters
+        ----------
+        x : (n, p)
+        score : "similarity" or "log_odds"
+            Vectors have r columns for the similarity, r + 2 for the log odds. Only those with held-out weights are of
+            unit length: an index must use the inner product and must not normalise.
+
+        Returns
+        -------
+        (n, r) or (n, r + 2)
+        """
+        return self._embed(x, "x", score)
+
+    def embed_y(self, y: Rows, score: Score = "similarity") -> Any:
+        """Vectors of y for an inner-product index; as `embed_x`."""
+        return self._embed(y, "y", score)
+
+    def similarity(self, x: Rows, y: Rows) -> Any:
+        """Similarity of every row of x (n, p) with every row of y (m, q): (n, m).
+
+        With ``weights="training"`` the weighted cosine of Li, Chinchali and Topcu (2025), equation 4; with
+        ``weights="held-out"`` the cosine of standardised variates scaled by the roots of the weights, in [-1, 1].
+        """
+        return self._all_pairs(x, y, "similarity")
+
+    def similarity_pairwise(self, x: Rows, y: Rows) -> Any:
+        """Similarity of row i of x (n, p) with row i of y (n, q): (n,)."""
+        return self._pairwise(x, y, "similarity")
+
+    def log_odds(self, x: Rows, y: Rows) -> Any:
+        """Log-likelihood ratio, in nats, of "a pair" to "not a pair" of every row of x with every row of y: (n, m).
+
+        The optimal test under a Gaussian model (Bach and Jordan 2005); 0 means even odds where pairs and other
+        combinations are equally frequent. Without folds it uses training correlations, which overstate, and warns.
+        """
+        return self._all_pairs(x, y, "log_odds")
+
+    def log_odds_pairwise(self, x: Rows, y: Rows) -> Any:
+        """Log odds of row i of x (n, p) with row i of y (n, q): (n,)."""
+        return self._pairwise(x, y, "log_odds")
+
+    def truncate(self, s: int) -> CanonicalSpace:
+        """A new space with the first ``s`` directions.
+
+        Raises
+        ------
+        ValueError
+            Unless ``1 <= s <= n_components``.
+        """
+        if not 1 <= s <= self.n_components:
+            raise ValueError(f"s must lie between 1 and {self.n_components}, got {s}")
+        held_out = self.held_out_correlations
+        return CanonicalSpace(
+            x_mean=self.x_mean,
+            y_mean=self.y_mean,
+            x_projection=np.ascontiguousarray(self.x_projection[:, :s]),
+            y_projection=np.ascontiguousarray(self.y_projection[:, :s]),
+            x_std=self.x_std[:s],
+            y_std=self.y_std[:s],
+            correlations=self.correlations[:s],
+            held_out_correlations=None if held_out is None else held_out[:s],
+            weights=self.weights[:s],
+            weighting=self.weighting,
+            ridge=self.ridge,
+            count=self.count,
+            metadata=self.metadata,
+        )
+
+    def module(self, dtype: torch.dtype | None = None) -> CanonicalModule:
+        """A `torch.nn.Module` with the same verbs, for training code, GPUs and ONNX.
+
+        Parameters
+        ----------
+        dtype : torch.dtype, optional
+            Of its buffers; float32 by default.
+        """
+        import torch
+
+        from canonsim.module import CanonicalModule
+
+        return CanonicalModule(*self._sides[None], dtype=dtype or torch.float32)
+
+    def save_pretrained(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+        """Write ``model.safetensors``, ``config.json`` and ``README.md``; a reader never sees half of a file.
+
+        Parameters
+        ----------
+        directory : path
+            Made where it does not exist.
+        metadata : mapping, optional
+            JSON-able entries to be kept with the model beside those of ``space.metadata``.
+        """
+        self.metadata.update(metadata or {})
+        config = {
+            "x_dim": self.x_dim,
+            "y_dim": self.y_dim,
+            "n_components": self.n_components,
+            "weights": self.weighting,
+            "ridge": list(self.ridge),
+            "count": self.count,
+            "metadata": self.metadata,
+        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.held_out_correlations is not None:
+            arrays["held_out_correlations"] = self.held_out_correlations
+        model_files.save(directory, arrays, config)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
+        """Read the folder of `save_pretrained`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or one of its files is missing.
+        ValueError
+            If a file is truncated or altered, or is none of this kind.
+        """
+        arrays, config = model_files.load(directory)
+        try:
+            return cls(
+                **{name: arrays[name] for name in _ARRAYS},  # type: ignore[arg-type]
+                held_out_correlations=arrays.get("held_out_correlations"),
+                weighting=config["weights"],
+                ridge=(float(config["ridge"][0]), float(config["ridge"][1])),
+                count=int(config["count"]),
+                metadata=config["metadata"],
+            )
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{directory} is not a canonical space: {error!r}") from None
+
+    def _embed(self, rows: Rows, argument: str, score: Score) -> Any:
+        if score == "log_odds" and self.held_out_correlations is None:
+            warnings.warn(
+                "log odds use training correlations, which overstate: fit moments with at least two folds that hold rows",
+                stacklevel=3,
+            )
+        is_x = argument == "x"
+        return self._each_block(
+            rows, argument, lambda side, block: scoring.vectors(side, scoring.project(side, block), score, is_x=is_x)
+        )
+
+    def _all_pairs(self, x: Rows, y: Rows, score: Score) -> Any:
+        _check_kinds(x, y)
+        return self._embed(x, "x", score) @ self._embed(y, "y", score).T
+
+    def _pairwise(self, x: Rows, y: Rows, score: Score) -> Any:
+        _check_kinds(x, y)
+        if len(x) != len(y):
+            raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
+        return (self._embed(x, "x", score) * self._embed(y, "y", score)).sum(-1)
+
+    def _each_block(self, rows: Rows, argument: str, work: Callable[[Side, Any], Any]) -> Any:
+        check_rows(rows, argument, self.x_dim if argument == "x" else self.y_dim)
+        index = 0 if argument == "x" else 1
+        if is_tensor(rows):
+            return self._on_tensors(rows, argument, work, index)
+        side = self._sides[None][index]
+        blocks = [rows[start : start + _BLOCK] for start in range(0, max(len(rows), 1), _BLOCK)]
+        done = []
+        for number, block in enumerate(blocks):
+            wide = np.asarray(block, dtype=np.float64)
+            _check_finite(np.isfinite(wide).all(axis=1), argument, number * _BLOCK)
+            done.append(work(side, wide).astype(np.float64 if rows.dtype == np.float64 else np.float32, copy=False))
+        return np.concatenate(done)
+
+    def _on_tensors(self, rows: torch.Tensor, argument: str, work: Callable[[Side, Any], Any], index: int) -> Any:
+        import torch
+
+        # MPS has no f64.
+        wide = torch.float32 if rows.device.type == "mps" else torch.float64
+        if rows.device not in self._sides:
+            x, y = self._sides[None]
+            self._sides[rows.device] = (_to(x, rows.device, wide), _to(y, rows.device, wide))
+        side = self._sides[rows.device][index]
+        done = []
+        for number, block in enumerate(rows.split(_BLOCK)):
+            block_wide = block.to(wide)
+            _check_finite(torch.isfinite(block_wide.detach()).all(dim=1).cpu().numpy(), argument, number * _BLOCK)
+            done.append(work(side, block_wide).to(torch.float64 if rows.dtype == torch.float64 else torch.float32))
+        return torch.cat(done)
+
+
+def _to(side: Side, device: torch.device, dtype: torch.dtype) -> Side:
+    import torch
+
+    return Side(**{name: torch.as_tensor(array, device=device, dtype=dtype) for name, array in vars(side).items()})
+
+
+def _check_kinds(x: Rows, y: Rows) -> None:
+    if is_tensor(x) != is_tensor(y):
+        raise TypeError(f"x and y must both be numpy arrays or both tensors, got {type(x).__name__}, {type(y).__name__}")
+
+
+def _check_finite(finite: npt.NDArray[np.bool_], argument: str, first: int) -> None:
+    if not finite.all():
+        raise ValueError(f"{argument} holds NaN or infinite values in row {first + int(finite.argmin())}")

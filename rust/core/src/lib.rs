@@ -1,0 +1,41 @@
+//! One-pass moments of paired rows and their canonical decomposition: the core of canonsim, without Python.
+//!
+//! Rows `[x | y]` go into [`PairedMoments`], which keeps a count, a mean and a centred scatter per fold; [`fit`]
+//! turns them into canonical directions, correlations and their held-out counterparts.
+//!
+//! ```
+//! use canonsim_core::{PairedMoments, Rank, Ridge, Rows, fit};
+//! use ndarray::Array2;
+//!
+//! let x = Array2::from_shape_fn((200, 3), |(i, j)| ((i * 37 + j * 11) % 101) as f64);
+//! let y = Array2::from_shape_fn((200, 2), |(i, j)| x[(i, j)] + ((i * 53) % 7) as f64);
+//! let mut moments = PairedMoments::new(3, 2, 5)?;
+//! moments.update(Rows::F64(x.view()), Rows::F64(y.view()), None)?;
+//! let fit = fit(&mut moments, Ridge::Auto, Rank::Full)?;
+//! assert_eq!(fit.canonical.correlations.len(), 2);
+//! assert!(fit.held_out.is_some_and(|held_out| held_out.correlations[0] > 0.9));
+//! # Ok::<(), canonsim_core::Error>(())
+//! ```
+
+mod cross_fit;
+mod decomposition;
+mod dense;
+mod error;
+mod fit;
+mod folds;
+mod gram;
+mod moments;
+mod paired;
+mod rows;
+mod threads;
+
+pub use cross_fit::HeldOut;
+pub use decomposition::Canonical;
+pub use error::Error;
+pub use faer::Mat;
+pub use fit::{Fit, GRID, Rank, Ridge, fit};
+pub use folds::fold_of;
+pub use moments::Moments;
+pub use paired::PairedMoments;
+pub use rows::Rows;
+pub use threads::{VARIABLE, num_threads, set_num_threads};

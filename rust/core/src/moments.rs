@@ -1,0 +1,309 @@
+//! Count, mean and centred scatter of rows of one width: a commutative monoid under [`Moments::merge`].
+
+use crate::gram::{self, Block, DEPTH, Float};
+use crate::{Error, Rows};
+
+/// Rows that wait before they are multiplied: small batches cost no more per row than large ones.
+const WAITING: usize = 4 * DEPTH;
+/// A variance relative to the rounding of the sums, below which it may be rounding alone.
+const CONSTANT: f64 = 16.0;
+
+/// The count, mean (d,) and centred scatter (d, d) of the rows seen so far, in f64.
+///
+/// Rows are multiplied in their own precision (f16 and bf16 as f32), in blocks about the block's own mean, and the
+/// blocks are added in f64 by the pairwise update of Chan, Golub and LeVeque (1979). Neither a large mean nor one
+/// that drifts costs accuracy.
+#[derive(Clone, Default)]
+pub struct Moments {
+    width: usize,
+    count: u64,
+    mean: Vec<f64>,
+    /// (d, d) row-major, lower triangle; empty until the first row, so that an unused side costs nothing.
+    scatter: Vec<f64>,
+    unit: f64,
+    waiting: Waiting,
+}
+
+/// Rows (n, d) that were added but not yet multiplied.
+#[derive(Clone, Default)]
+struct Waiting {
+    single: Vec<f32>,
+    double: Vec<f64>,
+}
+
+impl Moments {
+    /// Moments of no rows of this width.
+    pub fn new(width: usize) -> Self {
+        Self { width, mean: vec![0.0; width], unit: f64::EPSILON / 2.0, ..Self::default() }
+    }
+
+    /// Moments with this count, mean (d,) and lower triangle of the scatter, packed row by row (d (d + 1) / 2,).
+    ///
+    /// `unit` is the unit roundoff of the products the scatter was made from.
+    pub fn from_packed(count: u64, mean: &[f64], packed: &[f64], unit: f64) -> Result<Self, Error> {
+        let refuse = |reason: String| Err(Error::State { reason });
+        let d = mean.len();
+        if packed.len() != d * (d + 1) / 2 {
+            return refuse(format!(
+                "a packed scatter of {d} columns has {} values, got {}",
+                d * (d + 1) / 2,
+                packed.len()
+            ));
+        }
+        if let Some(value) = mean.iter().chain(packed).find(|v| !v.is_finite()) {
+            return refuse(format!("it holds {value}"));
+        }
+        if !(f64::EPSILON / 2.0..=1.0).contains(&unit) {
+            return refuse(format!("unit roundoff {unit}"));
+        }
+        let diagonal = |i: usize| packed[i * (i + 3) / 2];
+        if let Some(i) = (0..d).find(|&i| diagonal(i) < 0.0) {
+            return refuse(format!("the scatter of column {i} is {}", diagonal(i)));
+        }
+        if count < 2 && (packed.iter().any(|&v| v != 0.0) || (count == 0 && mean.iter().any(|&v| v != 0.0))) {
+            return refuse(format!("{count} rows with a mean or a scatter other than 0"));
+        }
+        let mut moments = Self::new(d);
+        moments.unit = unit;
+        if count > 0 {
+            moments.count = count;
+            moments.mean.copy_from_slice(mean);
+            moments.scatter = vec![0.0; d * d];
+            let mut rest = packed;
+            for (i, row) in moments.scatter.chunks_exact_mut(d).enumerate() {
+                let (values, tail) = rest.split_at(i + 1);
+                row[..=i].copy_from_slice(values);
+                rest = tail;
+            }
+        }
+        Ok(moments)
+    }
+
+    /// Number of columns, d.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> u64 {
+        self.count + (self.waiting.single.len() + self.waiting.double.len()) as u64 / self.width as u64
+    }
+
+    /// Mean of the rows, (d,); zeros without rows.
+    pub fn mean(&mut self) -> &[f64] {
+        self.flush();
+        &self.mean
+    }
+
+    /// Entry (i, j) of the centred scatter.
+    pub fn scatter(&mut self, i: usize, j: usize) -> f64 {
+        self.flush();
+        self.entry(i, j)
+    }
+
+    /// Lower triangle of the centred scatter, packed row by row, (d (d + 1) / 2,).
+    pub fn packed(&mut self) -> Vec<f64> {
+        self.flush();
+        if self.scatter.is_empty() {
+            return vec![0.0; self.width * (self.width + 1) / 2];
+        }
+        self.scatter.chunks_exact(self.width).enumerate().flat_map(|(i, row)| &row[..=i]).copied().collect()
+    }
+
+    /// Unit roundoff of the least precise products in the scatter: 2^-53 for double precision rows, else 2^-24.
+    pub fn unit(&self) -> f64 {
+        if self.waiting.single.is_empty() { self.unit } else { self.unit.max(single_unit()) }
+    }
+
+    /// True where column `i` varies by no more than the rounding of its mean.
+    pub(crate) fn is_constant(&self, i: usize) -> bool {
+        let spread = (self.entry(i, i) / self.count.max(1) as f64).max(0.0).sqrt();
+        spread <= CONSTANT * f64::EPSILON * self.mean[i].abs()
+    }
+
+    /// As [`Moments::scatter`], of rows that are all multiplied.
+    pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
+        debug_assert!(self.is_flushed());
+        if self.scatter.is_empty() { 0.0 } else { self.scatter[i.max(j) * self.width + i.min(j)] }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.waiting.single.is_empty() && self.waiting.double.is_empty()
+    }
+
+    /// Adds one row that lies in parts side by side, each of them row `i` of its `Rows`, all of them checked.
+    pub(crate) fn push(&mut self, parts: &[Rows<'_>], i: usize) {
+        let double = parts.iter().any(Rows::is_double);
+        if (double && !self.waiting.single.is_empty()) || (!double && !self.waiting.double.is_empty()) {
+            self.flush();
+        }
+        if double {
+            append(&mut self.waiting.double, parts, self.width, |part, out| part.copy_f64(i, out));
+        } else {
+            append(&mut self.waiting.single, parts, self.width, |part, out| part.copy_f32(i, out));
+        }
+        if self.waiting.single.len().max(self.waiting.double.len()) >= WAITING * self.width {
+            self.flush();
+        }
+    }
+
+    /// Multiplies the rows that wait.
+    pub fn flush(&mut self) {
+        let single = std::mem::take(&mut self.waiting.single);
+        let double = std::mem::take(&mut self.waiting.double);
+        if !single.is_empty() {
+            self.absorb(&single);
+        }
+        if !double.is_empty() {
+            self.absorb(&double);
+        }
+        // The buffers keep their room for the next rows.
+        self.waiting = Waiting { single, double };
+        self.waiting.single.clear();
+        self.waiting.double.clear();
+    }
+
+    fn absorb<T: Float>(&mut self, rows: &[T]) {
+        if self.scatter.is_empty() {
+            self.scatter = vec![0.0; self.width * self.width];
+        }
+        let mut blocks = Vec::with_capacity(WAITING / DEPTH);
+        for rows in rows.chunks(DEPTH * self.width) {
+            match self.place(rows) {
+                Some(block) => blocks.push(block),
+                None => {
+                    let wide: Vec<f64> = rows.iter().map(|&v| v.into()).collect();
+                    // In double precision no block is refused: `Rows::check` bounds the values.
+                    let block = self.place(&wide).into_iter().collect::<Vec<_>>();
+                    gram::add(&block, self.width, &mut self.scatter);
+                }
+            }
+        }
+        if !blocks.is_empty() {
+            self.unit = self.unit.max(T::UNIT);
+            gram::add(&blocks, self.width, &mut self.scatter);
+        }
+    }
+
+    /// Moves the count and the mean on over these rows, and says how their product becomes a scatter. None, and
+    /// nothing changed, where products of the deviations would overflow or vanish in this precision.
+    fn place<'a, T: Float>(&mut self, rows: &'a [T]) -> Option<Block<'a, T>> {
+        let d = self.width;
+        let n = (rows.len() / d) as f64;
+        let mut sums = vec![0.0; d];
+        for row in rows.chunks_exact(d) {
+            sums.iter_mut().zip(row).for_each(|(s, v)| *s += (*v).into());
+        }
+        let shift: Vec<T> = sums.iter().map(|s| T::round(s / n)).collect();
+        // The shift is a rounded mean; what is left of the sums is exact enough to mend that.
+        let mut rest = vec![0.0; d];
+        let mut largest = vec![0.0_f64; d];
+        for row in rows.chunks_exact(d) {
+            let columns = row.iter().zip(&shift).zip(rest.iter_mut().zip(&mut largest));
+            for ((v, s), (rest, largest)) in columns {
+                let deviation: f64 = (*v - *s).into();
+                *rest += deviation;
+                *largest = largest.max(deviation.abs());
+            }
+        }
+        if !largest.iter().all(|&v| v == 0.0 || T::SAFE.contains(&v)) {
+            return None;
+        }
+        let before = self.count as f64;
+        let total = before + n;
+        let weight = (before * n / total).sqrt();
+        let mut up = vec![0.0; d];
+        let mut down = rest;
+        for i in 0..d {
+            let distance = shift[i].into() + down[i] / n - self.mean[i];
+            up[i] = distance * weight;
+            self.mean[i] += distance * (n / total);
+            down[i] /= n.sqrt();
+        }
+        self.count += (rows.len() / d) as u64;
+        Some(Block { rows, shift, down, up })
+    }
+
+    /// Adds the rows of `other` (Chan, Golub, LeVeque 1979).
+    pub fn merge(&mut self, other: &mut Self) -> Result<(), Error> {
+        if self.width != other.width {
+            return Err(Error::Mismatch { property: "width", left: self.width, right: other.width });
+        }
+        self.flush();
+        other.flush();
+        if other.count == 0 {
+            return Ok(());
+        }
+        if self.count == 0 {
+            *self = other.clone();
+            return Ok(());
+        }
+        let (a, b) = (self.count as f64, other.count as f64);
+        let distance: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
+        self.add_scaled(other, 1.0, &distance, a * b / (a + b));
+        self.mean.iter_mut().zip(&distance).for_each(|(m, d)| *m += d * b / (a + b));
+        self.count += other.count;
+        self.unit = self.unit.max(other.unit);
+        Ok(())
+    }
+
+    /// What is left without the rows of `other`: the inverse of [`Moments::merge`].
+    ///
+    /// None where the scatter would get a negative direction: then those rows were never among these.
+    pub(crate) fn without(&mut self, other: &mut Self) -> Option<Self> {
+        self.flush();
+        other.flush();
+        let mut left = self.clone();
+        left.count = self.count - other.count;
+        if left.count == 0 {
+            return Some(Self::new(self.width));
+        }
+        let (a, b) = (left.count as f64, other.count as f64);
+        let shift: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(m, o)| (m - o) * b / a).collect();
+        left.mean.iter_mut().zip(&shift).for_each(|(m, s)| *m += s);
+        let distance: Vec<f64> = left.mean.iter().zip(&other.mean).map(|(m, o)| o - m).collect();
+        left.add_scaled(other, -1.0, &distance, -a * b / (a + b));
+        if left.count == 1 {
+            left.scatter.fill(0.0);
+        }
+        left.unit = self.unit.max(other.unit);
+        left.is_positive(self).then_some(left)
+    }
+
+    /// `scatter += sign * other.scatter + weight * distance distance^T`
+    fn add_scaled(&mut self, other: &Self, sign: f64, distance: &[f64], weight: f64) {
+        let d = self.width;
+        for i in 0..d {
+            let scaled = weight * distance[i];
+            let (mine, theirs) = (&mut self.scatter[i * d..=i * d + i], &other.scatter[i * d..=i * d + i]);
+            for ((s, o), v) in mine.iter_mut().zip(theirs).zip(distance) {
+                *s += sign * o + scaled * v;
+            }
+        }
+    }
+
+    /// True where no direction has a negative scatter, up to the rounding of `whole`, which these are a part of.
+    fn is_positive(&self, whole: &Self) -> bool {
+        // Variances of the whole that are 0 leave a unit row and column behind: they decide nothing.
+        let scale = |i: usize| whole.entry(i, i).max(0.0).sqrt().recip();
+        let scales: Vec<f64> = (0..self.width).map(scale).map(|s| if s.is_finite() { s } else { 0.0 }).collect();
+        let slack = 64.0 * self.unit * self.width as f64;
+        crate::dense::is_positive(self.width, |i, j| {
+            self.entry(i, j) * scales[i] * scales[j] + if i == j { slack } else { 0.0 }
+        })
+    }
+}
+
+fn single_unit() -> f64 {
+    <f32 as Float>::UNIT
+}
+
+fn append<T: Float>(waiting: &mut Vec<T>, parts: &[Rows<'_>], width: usize, copy: impl Fn(&Rows<'_>, &mut [T])) {
+    let mut start = waiting.len();
+    waiting.resize(start + width, T::default());
+    for part in parts {
+        let stop = start + part.width();
+        copy(part, &mut waiting[start..stop]);
+        start = stop;
+    }
+}

@@ -1,0 +1,177 @@
+//! Moments of paired rows, fold by fold, and of unpaired rows of one side.
+
+use crate::{Error, Moments, Rows, fold_of};
+
+/// The moments of rows `[x | y]`, kept apart per fold, and those of rows of one side only.
+///
+/// A row's fold is a fixed hash of its id ([`fold_of`]): every order, batching and sharding of the same rows with
+/// the same ids gives the same folds, and up to rounding the same state.
+#[derive(Clone)]
+pub struct PairedMoments {
+    x_width: usize,
+    y_width: usize,
+    folds: Vec<Moments>,
+    unpaired_x: Moments,
+    unpaired_y: Moments,
+}
+
+impl PairedMoments {
+    /// Moments of no rows. `folds` of 1 keeps no folds: less memory, and nothing can be held out.
+    pub fn new(x_width: usize, y_width: usize, folds: usize) -> Result<Self, Error> {
+        for (argument, value) in [("x_dim", x_width), ("y_dim", y_width), ("folds", folds)] {
+            if value == 0 {
+                return Err(Error::Empty { argument });
+            }
+        }
+        // Each scatter is allocated at its first row; what can never fit is refused before that.
+        let columns = x_width.saturating_add(y_width);
+        let values = columns.checked_mul(columns).and_then(|square| square.checked_mul(folds));
+        let fits = values.is_some_and(|values| Vec::<f64>::new().try_reserve_exact(values).is_ok());
+        if !fits {
+            return Err(Error::TooWide { columns, folds });
+        }
+        Ok(Self::from_folds(x_width, y_width, vec![Moments::new(columns); folds]))
+    }
+
+    /// Moments made of those of each fold, of width `x_width + y_width`, without unpaired rows.
+    pub fn from_folds(x_width: usize, y_width: usize, folds: Vec<Moments>) -> Self {
+        debug_assert!(folds.iter().all(|fold| fold.width() == x_width + y_width));
+        Self { x_width, y_width, folds, unpaired_x: Moments::new(x_width), unpaired_y: Moments::new(y_width) }
+    }
+
+    /// Columns of x, p.
+    pub fn x_width(&self) -> usize {
+        self.x_width
+    }
+
+    /// Columns of y, q.
+    pub fn y_width(&self) -> usize {
+        self.y_width
+    }
+
+    /// Number of pairs.
+    pub fn count(&self) -> u64 {
+        self.folds.iter().map(Moments::count).sum()
+    }
+
+    /// The moments of each fold, of width p + q.
+    pub fn folds(&mut self) -> &mut [Moments] {
+        &mut self.folds
+    }
+
+    /// The moments of the unpaired rows of x, of width p.
+    pub fn unpaired_x(&mut self) -> &mut Moments {
+        &mut self.unpaired_x
+    }
+
+    /// The moments of the unpaired rows of y, of width q.
+    pub fn unpaired_y(&mut self) -> &mut Moments {
+        &mut self.unpaired_y
+    }
+
+    /// All folds together, of width p + q.
+    pub fn total(&mut self) -> Moments {
+        self.total_without(None)
+    }
+
+    /// All folds but one together.
+    pub(crate) fn total_without(&mut self, left_out: Option<usize>) -> Moments {
+        let mut total = Moments::new(self.x_width + self.y_width);
+        for (k, fold) in self.folds.iter_mut().enumerate() {
+            if left_out != Some(k) {
+                // Folds of one object are of one width.
+                let _ = total.merge(fold);
+            }
+        }
+        total
+    }
+
+    /// Adds pairs: row i of `x` belongs to row i of `y` and has the id `ids[i]`, by default the running number of
+    /// the row.
+    pub fn update<'a>(&mut self, x: Rows<'a>, y: Rows<'a>, ids: Option<&[i64]>) -> Result<(), Error> {
+        self.check(&x, &y, ids)?;
+        let first = i64::try_from(self.count()).unwrap_or(i64::MAX);
+        self.push(x, y, |i| ids.map_or_else(|| first.wrapping_add(i as i64), |ids| ids[i]));
+        Ok(())
+    }
+
+    fn check(&self, x: &Rows<'_>, y: &Rows<'_>, ids: Option<&[i64]>) -> Result<(), Error> {
+        let lengths = [("y", y.len()), ("ids", ids.map_or(x.len(), <[i64]>::len))];
+        for (argument, found) in lengths {
+            if found != x.len() {
+                return Err(Error::RowCount { argument, expected: x.len(), found });
+            }
+        }
+        x.check("x", self.x_width)?;
+        y.check("y", self.y_width)
+    }
+
+    fn push<'a>(&mut self, x: Rows<'a>, y: Rows<'a>, id: impl Fn(usize) -> i64) {
+        let folds = self.folds.len();
+        for i in 0..x.len() {
+            self.folds[fold_of(id(i), folds)].push(&[x, y], i);
+        }
+    }
+
+    /// Adds rows of x that have no partner.
+    pub fn update_x(&mut self, x: Rows<'_>) -> Result<(), Error> {
+        x.check("x", self.x_width)?;
+        (0..x.len()).for_each(|i| self.unpaired_x.push(&[x], i));
+        Ok(())
+    }
+
+    /// Adds rows of y that have no partner.
+    pub fn update_y(&mut self, y: Rows<'_>) -> Result<(), Error> {
+        y.check("y", self.y_width)?;
+        (0..y.len()).for_each(|i| self.unpaired_y.push(&[y], i));
+        Ok(())
+    }
+
+    /// Takes pairs back that were added under these ids: the exact inverse of [`PairedMoments::update`], up to
+    /// rounding. Refused, with the state as it was, where a fold holds fewer rows or would lose positive
+    /// semidefiniteness.
+    pub fn remove<'a>(&mut self, x: Rows<'a>, y: Rows<'a>, ids: &[i64]) -> Result<(), Error> {
+        self.check(&x, &y, Some(ids))?;
+        let mut removed = Self::from_folds(
+            self.x_width,
+            self.y_width,
+            vec![Moments::new(self.x_width + self.y_width); self.folds.len()],
+        );
+        removed.push(x, y, |i| ids[i]);
+        let mut left = Vec::with_capacity(self.folds.len());
+        for (fold, (mine, theirs)) in self.folds.iter_mut().zip(&mut removed.folds).enumerate() {
+            if theirs.count() > mine.count() {
+                return Err(Error::NeverAdded { fold, held: mine.count(), removed: theirs.count() });
+            }
+            left.push(match theirs.count() {
+                0 => None,
+                _ => Some(mine.without(theirs).ok_or(Error::NotPositive { fold })?),
+            });
+        }
+        for (mine, left) in self.folds.iter_mut().zip(left) {
+            if let Some(left) = left {
+                *mine = left;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of `other`, fold by fold.
+    pub fn merge(&mut self, other: &mut Self) -> Result<(), Error> {
+        let properties = [
+            ("x_dim", self.x_width, other.x_width),
+            ("y_dim", self.y_width, other.y_width),
+            ("number of folds", self.folds.len(), other.folds.len()),
+        ];
+        for (property, left, right) in properties {
+            if left != right {
+                return Err(Error::Mismatch { property, left, right });
+            }
+        }
+        for (mine, theirs) in self.folds.iter_mut().zip(&mut other.folds) {
+            mine.merge(theirs)?;
+        }
+        self.unpaired_x.merge(&mut other.unpaired_x)?;
+        self.unpaired_y.merge(&mut other.unpaired_y)
+    }
+}

@@ -1,0 +1,44 @@
+//! How many threads the heavy calls use.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// The environment variable that sets the number of threads at start.
+pub const VARIABLE: &str = "CANONSIM_NUM_THREADS";
+
+/// 0 means: not set by the program.
+static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+/// The process whose rayon pool faer may use; 0 before its first use.
+static POOL_OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// Threads that the heavy calls use: what [`set_num_threads`] set, else `CANONSIM_NUM_THREADS`, else the cores
+/// this process may run on.
+pub fn num_threads() -> usize {
+    match CHOSEN.load(Ordering::Relaxed) {
+        0 => *DEFAULT.get_or_init(from_environment),
+        chosen => chosen,
+    }
+}
+
+static DEFAULT: OnceLock<usize> = OnceLock::new();
+
+fn from_environment() -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let set = std::env::var(VARIABLE).ok().and_then(|value| value.trim().parse().ok());
+    set.filter(|&n| n > 0).unwrap_or_else(cores)
+}
+
+/// Sets the number of threads of every later call in this process. 0 goes back to the default.
+pub fn set_num_threads(threads: usize) {
+    CHOSEN.store(threads, Ordering::Relaxed);
+}
+
+/// Tells faer how many threads to use. In a child forked after the pool was started its threads are gone, and
+/// waiting for them would never end: there the decompositions run on the calling thread.
+pub(crate) fn prepare_faer() {
+    let me = std::process::id();
+    let owner = POOL_OWNER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|owner| owner);
+    let threads = num_threads();
+    let parallel = threads > 1 && (owner == 0 || owner == me);
+    faer::set_global_parallelism(if parallel { faer::Par::rayon(threads) } else { faer::Par::Seq });
+}

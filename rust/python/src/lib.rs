@@ -1,0 +1,37 @@
+//! `canonsim._native`: the private extension module. Its faces, with their documentation, are in Python.
+
+mod arrays;
+mod fit;
+mod moments;
+
+use canonsim_core::{fold_of, num_threads, set_num_threads};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::fit::{Fit, fit};
+    #[pymodule_export]
+    use super::moments::Moments;
+    #[pymodule_export]
+    use super::{folds_of, get_num_threads, set_num_threads_};
+}
+
+/// The fold of each id.
+#[pyfunction]
+fn folds_of<'py>(py: Python<'py>, ids: PyReadonlyArray1<'py, i64>, folds: usize) -> Bound<'py, PyArray1<i64>> {
+    PyArray1::from_iter(py, ids.as_array().iter().map(|&id| i64::try_from(fold_of(id, folds)).unwrap_or_default()))
+}
+
+/// Threads that heavy calls use.
+#[pyfunction]
+fn get_num_threads() -> usize {
+    num_threads()
+}
+
+/// Sets the threads of heavy calls; 0 is the default.
+#[pyfunction(name = "set_num_threads")]
+fn set_num_threads_(threads: usize) {
+    set_num_threads(threads);
+}
