@@ -5,6 +5,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Fit", "Moments", "fit", "folds_of", "get_num_threads", "set_num_threads"]
+
 _Vector = npt.NDArray[np.float64]
 _Matrix = npt.NDArray[np.float64]
 _Rows = npt.NDArray[Any]

@@ -105,8 +105,10 @@ def fit(
 
 
 def _checked_rank(n_components: Any, most: int) -> int | Literal["auto"] | None:
-    if n_components is None or (isinstance(n_components, str) and n_components == "auto"):
-        return n_components
+    if n_components is None:
+        return None
+    if isinstance(n_components, str) and n_components == "auto":
+        return "auto"
     if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
         raise TypeError(f"n_components must be an integer, 'auto' or None, got {n_components!r}")
     if not 1 <= n_components <= most:

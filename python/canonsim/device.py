@@ -17,8 +17,8 @@ _BLOCK = 4096
 class DeviceMoments:
     """The count, mean and scatter of ``[x | y]`` of each fold, in f64 on one device.
 
-    Products run in f64 whatever the precision of the rows: autocast and TF32 leave f64 alone, and an encoder on the same
-    device costs far more than they do.
+    Products run in f64 whatever the precision of the rows: autocast and TF32 leave f64 alone, and an encoder on the
+    same device costs far more than they do.
 
     Parameters
     ----------
@@ -53,9 +53,7 @@ class DeviceMoments:
             if not bool(torch.isfinite(rows).all()):
                 row, column = (int(i) for i in torch.nonzero(~torch.isfinite(rows))[0])
                 value = float(rows[row, column])
-                raise ValueError(
-                    f"{argument} holds {value} in row {row}, column {column}; every value must be finite"
-                )
+                raise ValueError(f"{argument} holds {value} in row {row}, column {column}; every value must be finite")
         dtype = torch.promote_types(x.dtype, y.dtype)
         # A copy: the caller may write to its tensors while these rows wait.
         self._waiting.append((torch.cat([x.to(dtype), y.to(dtype)], dim=1), _native.folds_of(ids, self.folds)))
@@ -72,7 +70,7 @@ class DeviceMoments:
         self._waiting, self._waiting_rows = [], 0
         for k in range(self.folds):
             index = torch.from_numpy(np.flatnonzero(folds == k)).to(self.device)
-            for block in rows[index].split(_BLOCK):
+            for block in torch.split(rows[index], _BLOCK):
                 self._merge(k, block)
 
     def _merge(self, k: int, rows: torch.Tensor) -> None:

@@ -69,6 +69,10 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
     ]
     ridge = ", ".join(f"{value:g}" for value in config["ridge"])
     about = [f"- {name.replace('_', ' ')}: `{json.dumps(value)}`" for name, value in sorted(metadata.items())]
+    summary = (
+        f"Canonical similarity analysis of {config['count']} pairs of features of widths {config['x_dim']} and "
+        f"{config['y_dim']}: {config['n_components']} directions, relative ridges {ridge}, weights {config['weights']}."
+    )
     lines = [
         "---",
         "library_name: canonsim",
@@ -79,8 +83,7 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         "",
         "# A canonical space",
         "",
-        f"Canonical similarity analysis of {config['count']} pairs of features of widths {config['x_dim']} and "
-        f"{config['y_dim']}: {config['n_components']} directions, relative ridges {ridge}, weights: {config['weights']}.",
+        summary,
         "",
         *about,
         *([""] if about else []),

@@ -190,15 +190,14 @@ class PairedMoments:
         check_rows(y, "y", self.y_dim)
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
-        if ids is not None:
-            ids = to_ids(ids, len(x))
+        numbers = None if ids is None else to_ids(ids, len(x))
         if is_tensor(x) and is_tensor(y) and _accumulates(x) and x.device == y.device:
-            if ids is None:
-                ids = np.arange(self.count, self.count + len(x), dtype=np.int64)
-            self._device_moments(x).update(x, y, ids)
+            if numbers is None:
+                numbers = np.arange(self.count, self.count + len(x), dtype=np.int64)
+            self._device_moments(x).update(x, y, numbers)
         else:
             # The default id of a row is the number of rows before it, those on a device included.
-            self.native.update(to_native(x), to_native(y), ids)
+            self.native.update(to_native(x), to_native(y), numbers)
 
     def _device_moments(self, x: torch.Tensor) -> DeviceMoments:
         from canonsim.device import DeviceMoments

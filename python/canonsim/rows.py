@@ -36,13 +36,18 @@ def check_rows(rows: Rows, argument: str, width: int | None = None) -> None:
     """
     if not (isinstance(rows, np.ndarray) or is_tensor(rows)):
         raise TypeError(f"{argument} must be a numpy array or torch tensor of floats, got {type(rows).__name__}")
-    floating = rows.dtype.is_floating_point if is_tensor(rows) else rows.dtype.type in _NATIVE_FLOATS
-    if not floating:
+    if not _is_floating(rows):
         raise TypeError(f"{argument} must hold f16, bf16, f32 or f64 values, got {rows.dtype}; convert it first")
     if rows.ndim != 2:
         raise ValueError(f"{argument} must have two dimensions (rows, columns), got shape {tuple(rows.shape)}")
     if width is not None and rows.shape[1] != width:
         raise ValueError(f"{argument} has {rows.shape[1]} columns, expected {width}")
+
+
+def _is_floating(rows: Rows) -> bool:
+    if is_tensor(rows):
+        return rows.dtype.is_floating_point
+    return np.asarray(rows).dtype.type in _NATIVE_FLOATS
 
 
 def to_native(rows: Rows) -> Array:

@@ -31,8 +31,8 @@ class CanonicalSpace:
     """The canonical directions of two sides and the scores they give (see `canonsim.fit`, which makes it).
 
     Methods take numpy arrays and give numpy arrays, or take torch tensors and give tensors on the same device. They
-    compute in f64; f64 rows give f64 results, all others f32. Rows of another width, without two dimensions, or with NaN
-    or infinite values raise ``ValueError``; values that are no floats raise ``TypeError``.
+    compute in f64; f64 rows give f64 results, all others f32. Rows of another width, without two dimensions, or with
+    NaN or infinite values raise ``ValueError``; values that are no floats raise ``TypeError``.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class CanonicalSpace:
         """Refuse arrays that no fit gives: what comes from a file is not trusted."""
         r = len(self.correlations)
         held_out = self.held_out_correlations
-        shapes = {name: (r,) for name in ("x_std", "y_std", "weights", "correlations")}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("x_std", "y_std", "weights", "correlations"), (r,))
         shapes |= {"x_projection": (len(self.x_mean), r), "y_projection": (len(self.y_mean), r)}
         for name in _ARRAYS:
             array = getattr(self, name)
@@ -157,11 +157,11 @@ class CanonicalSpace:
 
     def project_x(self, x: Rows) -> Any:
         """Canonical variates of x: ``(x - x_mean) @ x_projection``, (n, r)."""
-        return self._each_block(x, "x", scoring.project)
+        return _narrow(self._each_block(x, "x", scoring.project), x)
 
     def project_y(self, y: Rows) -> Any:
         """Canonical variates of y: ``(y - y_mean) @ y_projection``, (n, r)."""
-        return self._each_block(y, "y", scoring.project)
+        return _narrow(self._each_block(y, "y", scoring.project), y)
 
     def embed_x(self, x: Rows, score: Score = "similarity") -> Any:
         """Vectors of x for an inner-product index: ``embed_x(x) @ embed_y(y).T`` are the scores.
@@ -177,11 +177,11 @@ class CanonicalSpace:
         -------
         (n, r) or (n, r + 2)
         """
-        return self._embed(x, "x", score)
+        return _narrow(self._embed(x, "x", score), x)
 
     def embed_y(self, y: Rows, score: Score = "similarity") -> Any:
         """Vectors of y for an inner-product index; as `embed_x`."""
-        return self._embed(y, "y", score)
+        return _narrow(self._embed(y, "y", score), y)
 
     def similarity(self, x: Rows, y: Rows) -> Any:
         """Similarity of every row of x (n, p) with every row of y (m, q): (n, m).
@@ -258,7 +258,7 @@ class CanonicalSpace:
         metadata : mapping, optional
             JSON-able entries to be kept with the model beside those of ``space.metadata``.
         """
-        self.metadata.update(metadata or {})
+        metadata = {**self.metadata, **(metadata or {})}
         config = {
             "x_dim": self.x_dim,
             "y_dim": self.y_dim,
@@ -266,7 +266,7 @@ class CanonicalSpace:
             "weights": self.weighting,
             "ridge": list(self.ridge),
             "count": self.count,
-            "metadata": self.metadata,
+            "metadata": metadata,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         if self.held_out_correlations is not None:
@@ -287,7 +287,7 @@ class CanonicalSpace:
         arrays, config = model_files.load(directory)
         try:
             return cls(
-                **{name: arrays[name] for name in _ARRAYS},  # type: ignore[arg-type]
+                **{name: arrays[name] for name in _ARRAYS},
                 held_out_correlations=arrays.get("held_out_correlations"),
                 weighting=config["weights"],
                 ridge=(float(config["ridge"][0]), float(config["ridge"][1])),
@@ -300,7 +300,7 @@ class CanonicalSpace:
     def _embed(self, rows: Rows, argument: str, score: Score) -> Any:
         if score == "log_odds" and self.held_out_correlations is None:
             warnings.warn(
-                "log odds use training correlations, which overstate: fit moments with at least two folds that hold rows",
+                "log odds use training correlations, which overstate: fit moments of at least two folds that hold rows",
                 stacklevel=3,
             )
         is_x = argument == "x"
@@ -310,43 +310,55 @@ class CanonicalSpace:
 
     def _all_pairs(self, x: Rows, y: Rows, score: Score) -> Any:
         _check_kinds(x, y)
-        return self._embed(x, "x", score) @ self._embed(y, "y", score).T
+        return _narrow(self._embed(x, "x", score) @ self._embed(y, "y", score).T, x, y)
 
     def _pairwise(self, x: Rows, y: Rows, score: Score) -> Any:
         _check_kinds(x, y)
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
-        return (self._embed(x, "x", score) * self._embed(y, "y", score)).sum(-1)
+        return _narrow((self._embed(x, "x", score) * self._embed(y, "y", score)).sum(-1), x, y)
 
     def _each_block(self, rows: Rows, argument: str, work: Callable[[Side, Any], Any]) -> Any:
+        """What ``work`` makes of the rows, in f64."""
         check_rows(rows, argument, self.x_dim if argument == "x" else self.y_dim)
         index = 0 if argument == "x" else 1
+        starts = range(0, max(len(rows), 1), _BLOCK)
         if is_tensor(rows):
-            return self._on_tensors(rows, argument, work, index)
-        side = self._sides[None][index]
-        blocks = [rows[start : start + _BLOCK] for start in range(0, max(len(rows), 1), _BLOCK)]
-        done = []
-        for number, block in enumerate(blocks):
-            wide = np.asarray(block, dtype=np.float64)
-            _check_finite(np.isfinite(wide).all(axis=1), argument, number * _BLOCK)
-            done.append(work(side, wide).astype(np.float64 if rows.dtype == np.float64 else np.float32, copy=False))
-        return np.concatenate(done)
+            import torch
 
-    def _on_tensors(self, rows: torch.Tensor, argument: str, work: Callable[[Side, Any], Any], index: int) -> Any:
+            side = self._sides_on(rows.device)[index]
+            done = []
+            for start in starts:
+                block = rows[start : start + _BLOCK].to(side.mean.dtype)
+                _check_finite(torch.isfinite(block.detach()).all(dim=1).cpu().numpy(), argument, start)
+                done.append(work(side, block))
+            return torch.cat(done)
+        blocks = []
+        for start in starts:
+            wide = np.asarray(rows[start : start + _BLOCK], dtype=np.float64)
+            _check_finite(np.asarray(np.isfinite(wide).all(axis=1)), argument, start)
+            blocks.append(work(self._sides[None][index], wide))
+        return np.concatenate(blocks)
+
+    def _sides_on(self, device: torch.device) -> tuple[Side, Side]:
+        """Both sides as tensors, made once for each device."""
+        if device not in self._sides:
+            import torch
+
+            # MPS has no f64.
+            dtype = torch.float32 if device.type == "mps" else torch.float64
+            x, y = self._sides[None]
+            self._sides[device] = (_to(x, device, dtype), _to(y, device, dtype))
+        return self._sides[device]
+
+
+def _narrow(values: Any, *rows: Rows) -> Any:
+    """Values computed in f64 as f32, unless some of the rows were f64."""
+    if is_tensor(values):
         import torch
 
-        # MPS has no f64.
-        wide = torch.float32 if rows.device.type == "mps" else torch.float64
-        if rows.device not in self._sides:
-            x, y = self._sides[None]
-            self._sides[rows.device] = (_to(x, rows.device, wide), _to(y, rows.device, wide))
-        side = self._sides[rows.device][index]
-        done = []
-        for number, block in enumerate(rows.split(_BLOCK)):
-            block_wide = block.to(wide)
-            _check_finite(torch.isfinite(block_wide.detach()).all(dim=1).cpu().numpy(), argument, number * _BLOCK)
-            done.append(work(side, block_wide).to(torch.float64 if rows.dtype == torch.float64 else torch.float32))
-        return torch.cat(done)
+        return values if any(side.dtype == torch.float64 for side in rows) else values.float()
+    return values if any(side.dtype == np.float64 for side in rows) else values.astype(np.float32)
 
 
 def _to(side: Side, device: torch.device, dtype: torch.dtype) -> Side:
@@ -357,7 +369,9 @@ def _to(side: Side, device: torch.device, dtype: torch.dtype) -> Side:
 
 def _check_kinds(x: Rows, y: Rows) -> None:
     if is_tensor(x) != is_tensor(y):
-        raise TypeError(f"x and y must both be numpy arrays or both tensors, got {type(x).__name__}, {type(y).__name__}")
+        raise TypeError(
+            f"x and y must both be numpy arrays or both tensors, got {type(x).__name__}, {type(y).__name__}"
+        )
 
 
 def _check_finite(finite: npt.NDArray[np.bool_], argument: str, first: int) -> None:

@@ -2,8 +2,9 @@
 
 use faer::{Mat, MatRef};
 
+use crate::dense::{self, Svd};
 use crate::gram::DEPTH;
-use crate::{Error, Moments, dense};
+use crate::{Error, Moments};
 
 /// The canonical directions of two sides.
 pub struct Canonical {
@@ -238,7 +239,7 @@ pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<
         let (p, q) = (covariances.xx.width(), covariances.yy.width());
         return Ok(Canonical { correlations: Vec::new(), a: Mat::zeros(p, 0), b: Mat::zeros(q, 0) });
     }
-    let (u, rho, v) = dense::svd(cross.as_ref())?;
+    let Svd { u, values: rho, v } = dense::svd(cross.as_ref())?;
     let mut a = x.times(u.get(.., ..r));
     let mut b = y.times(v.get(.., ..r));
     for j in 0..r {

@@ -5,8 +5,12 @@ use crate::{Error, Rows};
 
 /// Rows that wait before they are multiplied: small batches cost no more per row than large ones.
 const WAITING: usize = 4 * DEPTH;
-/// A variance relative to the rounding of the sums, below which it may be rounding alone.
+/// Multiples of the rounding of a mean, up to which a column's spread may be rounding alone.
 const CONSTANT: f64 = 16.0;
+
+/// Squared step between the means of the halves of a block, relative to the variance within them, beyond which the
+/// block is multiplied in f64. Rows in random order stay far below it: 4 / DEPTH on average.
+const DRIFT: f64 = 4.0;
 
 /// The count, mean (d,) and centred scatter (d, d) of the rows seen so far, in f64.
 ///
@@ -115,10 +119,19 @@ impl Moments {
         if self.waiting.single.is_empty() { self.unit } else { self.unit.max(single_unit()) }
     }
 
+    /// Relative error that the scatter may have gathered.
+    fn slack(&self) -> f64 {
+        64.0 * self.unit * self.width as f64
+    }
+
+    /// What the rounding of the mean of column `i` can add to its scatter.
+    fn rounding(&self, i: usize) -> f64 {
+        self.count as f64 * (CONSTANT * f64::EPSILON * self.mean[i]).powi(2)
+    }
+
     /// True where column `i` varies by no more than the rounding of its mean.
     pub(crate) fn is_constant(&self, i: usize) -> bool {
-        let spread = (self.entry(i, i) / self.count.max(1) as f64).max(0.0).sqrt();
-        spread <= CONSTANT * f64::EPSILON * self.mean[i].abs()
+        self.entry(i, i) <= self.rounding(i)
     }
 
     /// As [`Moments::scatter`], of rows that are all multiplied.
@@ -186,28 +199,36 @@ impl Moments {
     }
 
     /// Moves the count and the mean on over these rows, and says how their product becomes a scatter. None, and
-    /// nothing changed, where products of the deviations would overflow or vanish in this precision.
+    /// nothing changed, where this precision does not serve: where products of the deviations would overflow or
+    /// vanish, or where the mean drifts so far within the block that the drift would drown what is left.
     fn place<'a, T: Float>(&mut self, rows: &'a [T]) -> Option<Block<'a, T>> {
         let d = self.width;
         let n = (rows.len() / d) as f64;
-        let mut sums = vec![0.0; d];
-        for row in rows.chunks_exact(d) {
-            sums.iter_mut().zip(row).for_each(|(s, v)| *s += (*v).into());
-        }
-        let shift: Vec<T> = sums.iter().map(|s| T::round(s / n)).collect();
+        let (first, second) = rows.split_at(rows.len() / d / 2 * d);
+        let half = (first.len() / d) as f64;
+        let mut early = sums(first, d);
+        let late = sums(second, d);
+        let shift: Vec<T> = early.iter().zip(&late).map(|(a, b)| T::round((a + b) / n)).collect();
         // The shift is a rounded mean; what is left of the sums is exact enough to mend that.
         let mut rest = vec![0.0; d];
-        let mut largest = vec![0.0_f64; d];
+        let mut squares = vec![0.0_f64; d];
         for row in rows.chunks_exact(d) {
-            let columns = row.iter().zip(&shift).zip(rest.iter_mut().zip(&mut largest));
-            for ((v, s), (rest, largest)) in columns {
+            let columns = row.iter().zip(&shift).zip(rest.iter_mut().zip(&mut squares));
+            for ((v, s), (rest, squares)) in columns {
                 let deviation: f64 = (*v - *s).into();
                 *rest += deviation;
-                *largest = largest.max(deviation.abs());
+                *squares += deviation * deviation;
             }
         }
-        if !largest.iter().all(|&v| v == 0.0 || T::SAFE.contains(&v)) {
+        if !squares.iter().all(|&v| v == 0.0 || T::SAFE.contains(&(v / n).sqrt())) {
             return None;
+        }
+        if T::UNIT > f64::EPSILON && half > 0.0 {
+            early.iter_mut().zip(&late).for_each(|(a, b)| *a = *a / half - b / (n - half));
+            let drifts = |(step, squares): (&f64, &f64)| step * step > DRIFT * (squares / n - step * step / 4.0);
+            if early.iter().zip(&squares).any(drifts) {
+                return None;
+            }
         }
         let before = self.count as f64;
         let total = before + n;
@@ -255,19 +276,25 @@ impl Moments {
         other.flush();
         let mut left = self.clone();
         left.count = self.count - other.count;
-        if left.count == 0 {
-            return Some(Self::new(self.width));
-        }
-        let (a, b) = (left.count as f64, other.count as f64);
-        let shift: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(m, o)| (m - o) * b / a).collect();
-        left.mean.iter_mut().zip(&shift).for_each(|(m, s)| *m += s);
-        let distance: Vec<f64> = left.mean.iter().zip(&other.mean).map(|(m, o)| o - m).collect();
-        left.add_scaled(other, -1.0, &distance, -a * b / (a + b));
-        if left.count == 1 {
-            left.scatter.fill(0.0);
-        }
         left.unit = self.unit.max(other.unit);
-        left.is_positive(self).then_some(left)
+        let (a, b) = (left.count as f64, other.count as f64);
+        if left.count > 0 {
+            let shift: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(m, o)| (m - o) * b / a).collect();
+            left.mean.iter_mut().zip(&shift).for_each(|(m, s)| *m += s);
+        }
+        let distance: Vec<f64> = left.mean.iter().zip(&other.mean).map(|(m, o)| o - m).collect();
+        // Without any row left nothing may be left of the mean either.
+        let weight = if left.count > 0 { a * b / (a + b) } else { b };
+        left.add_scaled(other, -1.0, &distance, -weight);
+        if left.count > 1 {
+            return left.is_positive(self).then_some(left);
+        }
+        let nothing = |i: usize| left.entry(i, i).abs() <= self.slack() * (self.entry(i, i) + self.rounding(i));
+        if !(0..self.width).all(nothing) {
+            return None;
+        }
+        left.scatter.fill(0.0);
+        Some(if left.count == 0 { Self::new(self.width) } else { left })
     }
 
     /// `scatter += sign * other.scatter + weight * distance distance^T`
@@ -287,11 +314,20 @@ impl Moments {
         // Variances of the whole that are 0 leave a unit row and column behind: they decide nothing.
         let scale = |i: usize| whole.entry(i, i).max(0.0).sqrt().recip();
         let scales: Vec<f64> = (0..self.width).map(scale).map(|s| if s.is_finite() { s } else { 0.0 }).collect();
-        let slack = 64.0 * self.unit * self.width as f64;
+        let slack = self.slack();
         crate::dense::is_positive(self.width, |i, j| {
             self.entry(i, j) * scales[i] * scales[j] + if i == j { slack } else { 0.0 }
         })
     }
+}
+
+/// Column sums of rows (n, d).
+fn sums<T: Float>(rows: &[T], d: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; d];
+    for row in rows.chunks_exact(d) {
+        sums.iter_mut().zip(row).for_each(|(s, v)| *s += (*v).into());
+    }
+    sums
 }
 
 fn single_unit() -> f64 {

@@ -86,7 +86,7 @@ impl Rows<'_> {
             for (row, values) in view.rows().into_iter().enumerate() {
                 // Without a short cut the loop vectorises; a bad value is looked for only where there is one.
                 if !values.iter().fold(true, |ok, &v| ok & (wide(v).abs() <= LARGEST)) {
-                    let bad = values.iter().map(|&v| wide(v)).enumerate().find(|(_, v)| !(v.abs() <= LARGEST));
+                    let bad = values.iter().map(|&v| wide(v)).enumerate().find(|(_, v)| v.is_nan() || v.abs() > LARGEST);
                     let (column, value) = bad.unwrap_or_default();
                     return Err(Error::Value { argument, row, column, value });
                 }

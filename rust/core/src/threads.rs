@@ -33,12 +33,18 @@ pub fn set_num_threads(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
 }
 
-/// Tells faer how many threads to use. In a child forked after the pool was started its threads are gone, and
-/// waiting for them would never end: there the decompositions run on the calling thread.
-pub(crate) fn prepare_faer() {
+/// Tells faer how many threads to use: as many as there are where the work is worth it, else one.
+///
+/// In a child forked after the pool was started its threads are gone, and waiting for them would never end: there the
+/// decompositions run on the calling thread.
+pub(crate) fn prepare_faer(worth_threads: bool) {
+    let threads = if worth_threads { num_threads() } else { 1 };
+    if threads == 1 {
+        faer::set_global_parallelism(faer::Par::Seq);
+        return;
+    }
     let me = std::process::id();
     let owner = POOL_OWNER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|owner| owner);
-    let threads = num_threads();
-    let parallel = threads > 1 && (owner == 0 || owner == me);
-    faer::set_global_parallelism(if parallel { faer::Par::rayon(threads) } else { faer::Par::Seq });
+    let ours = owner == 0 || owner == me;
+    faer::set_global_parallelism(if ours { faer::Par::rayon(threads) } else { faer::Par::Seq });
 }

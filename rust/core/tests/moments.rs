@@ -1,0 +1,234 @@
+//! The state is that of a two-pass fit in f64, whatever the precision, the strides, the mean and the drift of the rows.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use canonsim_core::{Error, PairedMoments, Ridge, Rows, fit, fold_of};
+use common::{Noise, assert_close, distance, moments, reference_correlations, related};
+use half::{bf16, f16};
+use ndarray::{Array2, concatenate, s};
+use proptest::prelude::*;
+
+fn stacked(x: &Array2<f64>, y: &Array2<f64>) -> Array2<f64> {
+    concatenate![ndarray::Axis(1), *x, *y]
+}
+
+#[test]
+fn every_precision_gives_the_moments_of_its_values() {
+    let mut noise = Noise(1);
+    let (x, y) = related(&mut noise, 700, 9, 5, 2);
+    let x16 = x.mapv(f16::from_f64);
+    let y_bits = y.mapv(|v| bf16::from_f64(v).to_bits());
+    let x32 = x.mapv(|v| v as f32);
+    let cases: [(Rows<'_>, Rows<'_>, Array2<f64>, f64); 4] = [
+        (Rows::F64(x.view()), Rows::F64(y.view()), stacked(&x, &y), 1e-13),
+        (Rows::F32(x32.view()), Rows::F64(y.view()), stacked(&x32.mapv(f64::from), &y), 1e-13),
+        (
+            Rows::F16(x16.view()),
+            Rows::F32(x32.slice(s![.., ..5])),
+            stacked(&x16.mapv(f16::to_f64), &x32.slice(s![.., ..5]).mapv(f64::from)),
+            1e-6,
+        ),
+        (
+            Rows::F16(x16.view()),
+            Rows::Bf16(y_bits.view()),
+            stacked(&x16.mapv(f16::to_f64), &y_bits.mapv(|v| bf16::from_bits(v).to_f64())),
+            1e-6,
+        ),
+    ];
+    for (x, y, values, tolerance) in cases {
+        let mut moments = PairedMoments::new(9, 5, 3).unwrap();
+        moments.update(x, y, None).unwrap();
+        assert!(distance(&mut moments.total(), values.view()) < tolerance);
+    }
+}
+
+#[test]
+fn strides_do_not_matter() {
+    let mut noise = Noise(2);
+    let wide = noise.matrix(120, 40);
+    let x = wide.slice(s![..;-2, 1..20;3]);
+    let y = wide.t();
+    let y = y.slice(s![.., ..4]);
+    let mut strided = PairedMoments::new(x.ncols(), y.ncols(), 2).unwrap();
+    let (short, tall) = (x.slice(s![..40, ..]), y.slice(s![..40, ..]));
+    strided.update(Rows::F64(short), Rows::F64(tall), None).unwrap();
+    assert!(distance(&mut strided.total(), stacked(&short.to_owned(), &tall.to_owned()).view()) < 1e-13);
+}
+
+/// Correlations of f32 and f64 rows, beside the reference on the very values.
+fn stable(x: &Array2<f64>, y: &Array2<f64>) {
+    let (x32, y32) = (x.mapv(|v| v as f32), y.mapv(|v| v as f32));
+    let mut single = PairedMoments::new(x.ncols(), y.ncols(), 1).unwrap();
+    single.update(Rows::F32(x32.view()), Rows::F32(y32.view()), None).unwrap();
+    let found = fit(&mut single, Ridge::Fixed(0.0, 0.0), canonsim_core::Rank::Full).unwrap();
+    let expected = reference_correlations(&x32.mapv(f64::from), &y32.mapv(f64::from));
+    assert_close(&found.canonical.correlations, &expected, 1e-5);
+    let found = fit(&mut moments(x, y, 1), Ridge::Fixed(0.0, 0.0), canonsim_core::Rank::Full).unwrap();
+    assert_close(&found.canonical.correlations, &reference_correlations(x, y), 1e-9);
+}
+
+#[test]
+fn a_mean_of_ten_thousand_spreads_costs_nothing() {
+    for (seed, factor) in [(3, 1e3), (4, 1e4)] {
+        let (x, y) = related(&mut Noise(seed), 3000, 20, 12, 5);
+        stable(&(x + factor), &(y - 3.0 * factor));
+    }
+}
+
+#[test]
+fn a_mean_that_drifts_by_a_hundred_spreads_costs_nothing() {
+    for n in [900, 5000] {
+        let (mut x, mut y) = related(&mut Noise(5), n, 20, 12, 5);
+        for i in 0..n {
+            let drift = 100.0 * i as f64 / n as f64;
+            x.row_mut(i).mapv_inplace(|v| v + drift);
+            y.row_mut(i).mapv_inplace(|v| v - 2.0 * drift);
+        }
+        stable(&x, &y);
+    }
+}
+
+#[test]
+fn values_too_large_or_small_for_products_in_f32_are_multiplied_in_f64() {
+    for scale in [1e-25_f64, 1e25] {
+        let (x, y) = related(&mut Noise(6), 500, 4, 3, 2);
+        let (x, y) = ((x * scale).mapv(|v| v as f32), y.mapv(|v| v as f32));
+        let mut moments = PairedMoments::new(4, 3, 1).unwrap();
+        moments.update(Rows::F32(x.view()), Rows::F32(y.view()), None).unwrap();
+        let values = stacked(&x.mapv(f64::from), &y.mapv(f64::from));
+        assert!(distance(&mut moments.total(), values.view()) < 1e-6);
+    }
+}
+
+#[test]
+fn unpaired_rows_stay_apart() {
+    let (x, y) = related(&mut Noise(7), 80, 4, 3, 2);
+    let mut m = moments(&x, &y, 3);
+    let before = m.total().packed();
+    m.update_x(Rows::F64((&x + 5.0).view())).unwrap();
+    m.update_y(Rows::F64((&y * 2.0).view())).unwrap();
+    assert_eq!(m.total().packed(), before);
+    assert!(distance(m.unpaired_x(), (&x + 5.0).view()) < 1e-13);
+    assert!(distance(m.unpaired_y(), (&y * 2.0).view()) < 1e-13);
+}
+
+#[test]
+fn bad_rows_are_named_and_change_nothing() {
+    let (x, y) = related(&mut Noise(8), 30, 4, 3, 2);
+    let mut m = moments(&x, &y, 2);
+    let before = m.total().packed();
+    let mut bad = y.clone();
+    bad[(17, 2)] = f64::NAN;
+    let refused = m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None).unwrap_err();
+    assert!(matches!(refused, Error::Value { argument: "y", row: 17, column: 2, .. }), "{refused}");
+    bad[(17, 2)] = 1e200;
+    assert!(m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None).unwrap_err().to_string().contains("row 17"));
+    let narrow = x.slice(s![.., ..3]);
+    assert!(matches!(m.update(Rows::F64(narrow), Rows::F64(y.view()), None), Err(Error::Width { .. })));
+    let short = y.slice(s![..29, ..]);
+    assert!(matches!(m.update(Rows::F64(x.view()), Rows::F64(short), None), Err(Error::RowCount { .. })));
+    assert!(matches!(
+        m.update(Rows::F64(x.view()), Rows::F64(y.view()), Some(&[1, 2])),
+        Err(Error::RowCount { argument: "ids", .. })
+    ));
+    assert_eq!(m.total().packed(), before);
+    assert!(matches!(PairedMoments::new(0, 3, 1), Err(Error::Empty { argument: "x_dim" })));
+    assert!(matches!(PairedMoments::new(usize::MAX, 3, 1), Err(Error::TooWide { .. })));
+    assert!(matches!(m.merge(&mut PairedMoments::new(4, 3, 7).unwrap()), Err(Error::Mismatch { .. })));
+}
+
+#[test]
+fn what_was_never_added_cannot_be_removed() {
+    let (x, y) = related(&mut Noise(9), 40, 4, 3, 2);
+    let mut m = moments(&x, &y, 3);
+    let before = m.total().packed();
+    let ids: Vec<i64> = (0..40).collect();
+    let foreign = &x * 50.0;
+    let refused = m.remove(Rows::F64(foreign.view()), Rows::F64(y.view()), &ids);
+    assert!(matches!(refused, Err(Error::NeverAdded { .. } | Error::NotPositive { .. })), "{refused:?}");
+    let some = 5;
+    let refused = m.remove(Rows::F64(foreign.slice(s![..some, ..])), Rows::F64(y.slice(s![..some, ..])), &ids[..some]);
+    assert!(matches!(refused, Err(Error::NotPositive { .. })), "{refused:?}");
+    let twice: Vec<i64> = vec![3; 40];
+    assert!(matches!(m.remove(Rows::F64(x.view()), Rows::F64(y.view()), &twice), Err(Error::NeverAdded { .. })));
+    assert_eq!(m.total().packed(), before);
+}
+
+#[test]
+fn a_state_survives_packing_and_impossible_ones_are_refused() {
+    let (x, y) = related(&mut Noise(10), 40, 4, 3, 2);
+    let mut total = moments(&x, &y, 1).total();
+    let (mean, packed) = (total.mean().to_vec(), total.packed());
+    let restore = |count, mean: &[f64], packed: &[f64]| {
+        canonsim_core::Moments::from_packed(count, mean, packed, f64::EPSILON / 2.0)
+    };
+    assert_eq!(restore(40, &mean, &packed).unwrap().packed(), packed);
+    assert!(restore(40, &mean, &packed[1..]).is_err());
+    assert!(restore(1, &mean, &packed).is_err());
+    assert!(restore(0, &mean, &vec![0.0; packed.len()]).is_err());
+    assert!(restore(40, &mean, &packed.iter().map(|v| -v).collect::<Vec<_>>()).is_err());
+    assert!(restore(40, &mean, &vec![f64::NAN; packed.len()]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Any order, batching and merge tree of the same rows with the same ids gives the same folds.
+    #[test]
+    fn any_split_order_and_merge_tree_gives_the_same_state(
+        seed in 1u64..1000,
+        n in 2usize..400,
+        p in 1usize..12,
+        q in 1usize..12,
+        folds in 1usize..5,
+        parts in 1usize..6,
+        step in prop::sample::select(vec![1usize, 7, 11, 101]),
+    ) {
+        let mut noise = Noise(seed);
+        let (x, y) = related(&mut noise, n, p, q, 2);
+        let mut whole = moments(&x, &y, folds);
+        let mut shards: Vec<PairedMoments> = (0..parts).map(|_| PairedMoments::new(p, q, folds).unwrap()).collect();
+        // Rows in another order, dealt out unevenly, one by one or in pairs.
+        let order: Vec<usize> = {
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by_key(|i| (i * step) % 409);
+            order
+        };
+        for (turn, rows) in order.chunks(1 + seed as usize % 2).enumerate() {
+            let ids: Vec<i64> = rows.iter().map(|&i| i as i64).collect();
+            let (xs, ys) = (x.select(ndarray::Axis(0), rows), y.select(ndarray::Axis(0), rows));
+            shards[(turn * turn) % parts].update(Rows::F64(xs.view()), Rows::F64(ys.view()), Some(&ids)).unwrap();
+        }
+        while shards.len() > 1 {
+            let mut last = shards.pop().unwrap();
+            let i = seed as usize % shards.len();
+            shards[i].merge(&mut last).unwrap();
+        }
+        prop_assert_eq!(shards[0].count(), n as u64);
+        for k in 0..folds {
+            let rows: Vec<usize> = (0..n).filter(|&i| fold_of(i as i64, folds) == k).collect();
+            prop_assert_eq!(shards[0].folds()[k].count(), rows.len() as u64);
+            prop_assert_eq!(whole.folds()[k].count(), rows.len() as u64);
+            if rows.len() > 1 {
+                let values = stacked(&x, &y).select(ndarray::Axis(0), &rows);
+                prop_assert!(distance(&mut shards[0].folds()[k], values.view()) < 1e-11);
+                prop_assert!(distance(&mut whole.folds()[k], values.view()) < 1e-11);
+            }
+        }
+    }
+
+    #[test]
+    fn remove_undoes_update(seed in 1u64..1000, n in 8usize..200, gone in 1usize..150, folds in 1usize..4) {
+        let mut noise = Noise(seed);
+        let (x, y) = related(&mut noise, n + gone, 5, 4, 2);
+        let mut m = moments(&x, &y, folds);
+        let ids: Vec<i64> = (n as i64..(n + gone) as i64).collect();
+        let (x_gone, y_gone) = (x.slice(s![n.., ..]), y.slice(s![n.., ..]));
+        m.remove(Rows::F64(x_gone), Rows::F64(y_gone), &ids).unwrap();
+        prop_assert_eq!(m.count(), n as u64);
+        let kept = stacked(&x, &y).slice(s![..n, ..]).to_owned();
+        prop_assert!(distance(&mut m.total(), kept.view()) < 1e-10);
+    }
+}
