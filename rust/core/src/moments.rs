@@ -8,10 +8,6 @@ const WAITING: usize = 4 * DEPTH;
 /// Multiples of the rounding of a mean, up to which a column's spread may be rounding alone.
 const CONSTANT: f64 = 16.0;
 
-/// Squared step between the means of the halves of a block, relative to the variance within them, beyond which the
-/// block is multiplied in f64. Rows in random order stay far below it: 4 / DEPTH on average.
-const DRIFT: f64 = 4.0;
-
 /// The count, mean (d,) and centred scatter (d, d) of the rows seen so far, in f64.
 ///
 /// Rows are multiplied in their own precision (f16 and bf16 as f32), in blocks about the block's own mean, and the
@@ -177,72 +173,42 @@ impl Moments {
     }
 
     fn absorb<T: Float>(&mut self, rows: &[T]) {
+        let d = self.width;
         if self.scatter.is_empty() {
-            self.scatter = vec![0.0; self.width * self.width];
+            self.scatter = vec![0.0; d * d];
         }
-        let mut blocks = Vec::with_capacity(WAITING / DEPTH);
-        for rows in rows.chunks(DEPTH * self.width) {
-            match self.place(rows) {
-                Some(block) => blocks.push(block),
+        let (mut blocks, mut wide) = (Vec::new(), Vec::new());
+        for (rows, packed) in rows.chunks(DEPTH * d).zip(gram::pack(rows, d)) {
+            match packed {
+                Some(block) => blocks.push(self.place(block)),
                 None => {
-                    let wide: Vec<f64> = rows.iter().map(|&v| v.into()).collect();
-                    // In double precision no block is refused: `Rows::check` bounds the values.
-                    let block = self.place(&wide).into_iter().collect::<Vec<_>>();
-                    gram::add(&block, self.width, &mut self.scatter);
+                    let rows: Vec<f64> = rows.iter().map(|&v| v.into()).collect();
+                    // `Rows::check` bounds the values: in f64 no block is refused.
+                    wide.extend(gram::pack(&rows, d).into_iter().flatten().map(|block| self.place(block)));
                 }
             }
         }
         if !blocks.is_empty() {
             self.unit = self.unit.max(T::UNIT);
-            gram::add(&blocks, self.width, &mut self.scatter);
+            gram::add(&blocks, d, &mut self.scatter);
+        }
+        if !wide.is_empty() {
+            gram::add(&wide, d, &mut self.scatter);
         }
     }
 
-    /// Moves the count and the mean on over these rows, and says how their product becomes a scatter. None, and
-    /// nothing changed, where this precision does not serve: where products of the deviations would overflow or
-    /// vanish, or where the mean drifts so far within the block that the drift would drown what is left.
-    fn place<'a, T: Float>(&mut self, rows: &'a [T]) -> Option<Block<'a, T>> {
-        let d = self.width;
-        let n = (rows.len() / d) as f64;
-        let (first, second) = rows.split_at(rows.len() / d / 2 * d);
-        let half = (first.len() / d) as f64;
-        let mut early = sums(first, d);
-        let late = sums(second, d);
-        let shift: Vec<T> = early.iter().zip(&late).map(|(a, b)| T::round((a + b) / n)).collect();
-        // The shift is a rounded mean; what is left of the sums is exact enough to mend that.
-        let mut rest = vec![0.0; d];
-        let mut squares = vec![0.0_f64; d];
-        for row in rows.chunks_exact(d) {
-            let columns = row.iter().zip(&shift).zip(rest.iter_mut().zip(&mut squares));
-            for ((v, s), (rest, squares)) in columns {
-                let deviation: f64 = (*v - *s).into();
-                *rest += deviation;
-                *squares += deviation * deviation;
-            }
-        }
-        if !squares.iter().all(|&v| v == 0.0 || T::SAFE.contains(&(v / n).sqrt())) {
-            return None;
-        }
-        if T::UNIT > f64::EPSILON && half > 0.0 {
-            early.iter_mut().zip(&late).for_each(|(a, b)| *a = *a / half - b / (n - half));
-            let drifts = |(step, squares): (&f64, &f64)| step * step > DRIFT * (squares / n - step * step / 4.0);
-            if early.iter().zip(&squares).any(drifts) {
-                return None;
-            }
-        }
-        let before = self.count as f64;
+    /// Moves the count and the mean on over a block, and tells it the way from its own mean to the running one.
+    fn place<T>(&mut self, mut block: Block<T>) -> Block<T> {
+        let (before, n) = (self.count as f64, block.rows as f64);
         let total = before + n;
         let weight = (before * n / total).sqrt();
-        let mut up = vec![0.0; d];
-        let mut down = rest;
-        for i in 0..d {
-            let distance = shift[i].into() + down[i] / n - self.mean[i];
-            up[i] = distance * weight;
-            self.mean[i] += distance * (n / total);
-            down[i] /= n.sqrt();
+        for ((mean, theirs), up) in self.mean.iter_mut().zip(&block.mean).zip(&mut block.up) {
+            let distance = theirs - *mean;
+            *up = distance * weight;
+            *mean += distance * (n / total);
         }
-        self.count += (rows.len() / d) as u64;
-        Some(Block { rows, shift, down, up })
+        self.count += block.rows as u64;
+        block
     }
 
     /// Adds the rows of `other` (Chan, Golub, LeVeque 1979).
@@ -319,15 +285,6 @@ impl Moments {
             self.entry(i, j) * scales[i] * scales[j] + if i == j { slack } else { 0.0 }
         })
     }
-}
-
-/// Column sums of rows (n, d).
-fn sums<T: Float>(rows: &[T], d: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; d];
-    for row in rows.chunks_exact(d) {
-        sums.iter_mut().zip(row).for_each(|(s, v)| *s += (*v).into());
-    }
-    sums
 }
 
 fn single_unit() -> f64 {

@@ -2,7 +2,7 @@
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 use crate::Error;
 
@@ -82,16 +82,16 @@ impl Rows<'_> {
         if self.width() != expected {
             return Err(Error::Width { argument, expected, found: self.width() });
         }
-        each!(self, view, wide => {
-            for (row, values) in view.rows().into_iter().enumerate() {
-                // Without a short cut the loop vectorises; a bad value is looked for only where there is one.
-                if !values.iter().fold(true, |ok, &v| ok & (wide(v).abs() <= LARGEST)) {
-                    let bad = values.iter().map(|&v| wide(v)).enumerate().find(|(_, v)| v.is_nan() || v.abs() > LARGEST);
-                    let (column, value) = bad.unwrap_or_default();
-                    return Err(Error::Value { argument, row, column, value });
-                }
-            }
-        });
+        let found = match self {
+            Self::F16(view) => first_misfit(view, |v| v.is_finite()),
+            Self::Bf16(view) => first_misfit(view, |v| bf16::from_bits(v).is_finite()),
+            Self::F32(view) => first_misfit(view, f32::is_finite),
+            Self::F64(view) => first_misfit(view, |v| v.abs() <= LARGEST),
+        };
+        if let Some((row, column)) = found {
+            let value = each!(self, view, wide => wide(view[(row, column)]));
+            return Err(Error::Value { argument, row, column, value });
+        }
         Ok(())
     }
 
@@ -120,6 +120,22 @@ impl Rows<'_> {
     pub(crate) fn copy_f64(&self, i: usize, out: &mut [f64]) {
         each!(self, view, wide => out.iter_mut().zip(view.row(i)).for_each(|(o, &v)| *o = wide(v)));
     }
+}
+
+/// Where the first value stands that does not fit.
+fn first_misfit<T: Copy>(view: &ArrayView2<'_, T>, fits: impl Fn(T) -> bool) -> Option<(usize, usize)> {
+    // Without a short cut the loop vectorises; a bad value is looked for only where there is one.
+    let all_fit = |values: &[T]| values.iter().fold(true, |ok, &v| ok & fits(v));
+    if view.as_slice().is_some_and(all_fit) {
+        return None;
+    }
+    let position = |(row, values): (usize, ArrayView1<'_, T>)| {
+        if values.as_slice().is_some_and(all_fit) {
+            return None;
+        }
+        values.iter().position(|&v| !fits(v)).map(|column| (row, column))
+    };
+    view.rows().into_iter().enumerate().find_map(position)
 }
 
 /// One row through `slice` where it lies contiguous, else value by value.

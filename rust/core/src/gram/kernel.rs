@@ -14,6 +14,10 @@ pub(crate) trait Float:
     const SAFE: RangeInclusive<f64>;
     /// The nearest value of this precision.
     fn round(value: f64) -> Self;
+    /// A shift near the mean of rows (n, d); None where this precision does not serve them about any one shift.
+    fn shift(rows: &[Self], d: usize) -> Option<Vec<Self>>;
+    /// Whether the magnitude is greater than that of `other`.
+    fn exceeds(self, other: Self) -> bool;
     /// Every kernel that this processor can run, the fastest first.
     fn kernels() -> Vec<Kernel<Self>>;
     /// The fastest kernel that this processor can run.
@@ -35,10 +39,13 @@ pub(crate) struct Kernel<T> {
     /// Panels across the tile.
     pub panels: usize,
     tile: Tile<T>,
+    pack: Pack<T>,
 }
 
 /// (depth, a, b, panel stride, out)
 type Tile<T> = unsafe fn(usize, *const T, *const T, usize, *mut T);
+/// (rows, shift, panel stride, panels, sums, extremes)
+type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut [T], &mut [T]);
 
 impl<T: Float> Kernel<T> {
     /// `out[r, c] = sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major.
@@ -53,6 +60,80 @@ impl<T: Float> Kernel<T> {
         unsafe { (self.tile)(depth, a.as_ptr(), b.as_ptr(), stride, out.as_mut_ptr()) }
     }
 }
+
+impl<T: Float> Kernel<T> {
+    /// Packs rows (n, d) less `shift` (d,) into zeroed panels that lie `stride` values apart: row after row, `lanes`
+    /// columns each. Adds up the deviations in `sums` (d,), and leaves one of largest magnitude in `extremes` (d,).
+    pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], sums: &mut [T], extremes: &mut [T]) {
+        // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
+        unsafe { (self.pack)(rows, shift, stride, data, sums, extremes) }
+    }
+}
+
+/// Rows packed at a time: they stay in the cache while their panels are filled one by one.
+const ROWS_PACKED: usize = 16;
+
+/// [`Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes then use.
+#[inline(always)]
+fn pack_lanes<T: Float, const LANES: usize>(
+    rows: &[T],
+    shift: &[T],
+    stride: usize,
+    data: &mut [T],
+    sums: &mut [T],
+    extremes: &mut [T],
+) {
+    let d = shift.len();
+    for (group, rows) in rows.chunks(ROWS_PACKED * d).enumerate() {
+        for (panel, data) in data.chunks_mut(stride).enumerate().take(d.div_ceil(LANES)) {
+            let first = panel * LANES;
+            let width = LANES.min(d - first);
+            let (mut s, mut sum, mut extreme) = ([T::default(); LANES], [T::default(); LANES], [T::default(); LANES]);
+            s[..width].copy_from_slice(&shift[first..first + width]);
+            sum[..width].copy_from_slice(&sums[first..first + width]);
+            extreme[..width].copy_from_slice(&extremes[first..first + width]);
+            let out = data[group * ROWS_PACKED * LANES..].chunks_exact_mut(LANES);
+            for (row, out) in rows.chunks_exact(d).zip(out) {
+                let mut values = [T::default(); LANES];
+                match row.get(first..first + LANES) {
+                    Some(whole) => values.copy_from_slice(whole),
+                    None => values[..width].copy_from_slice(&row[first..]),
+                }
+                for lane in 0..LANES {
+                    let deviation = values[lane] - s[lane];
+                    out[lane] = deviation;
+                    sum[lane] = sum[lane] + deviation;
+                    extreme[lane] = if deviation.exceeds(extreme[lane]) { deviation } else { extreme[lane] };
+                }
+            }
+            sums[first..first + width].copy_from_slice(&sum[..width]);
+            extremes[first..first + width].copy_from_slice(&extreme[..width]);
+        }
+    }
+}
+
+/// [`pack_lanes`] for an instruction set.
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector_pack {
+    ($name:ident, $feature:literal) => {
+        #[target_feature(enable = $feature)]
+        fn $name<T: Float, const LANES: usize>(
+            rows: &[T],
+            shift: &[T],
+            stride: usize,
+            data: &mut [T],
+            sums: &mut [T],
+            extremes: &mut [T],
+        ) {
+            pack_lanes::<T, LANES>(rows, shift, stride, data, sums, extremes);
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+vector_pack!(pack_avx2, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+vector_pack!(pack_avx512, "avx512f");
 
 /// The tile in plain Rust, for every processor, and the oracle of the others.
 ///
@@ -182,15 +263,50 @@ impl Float for f32 {
         value as f32
     }
 
+    fn shift(rows: &[Self], d: usize) -> Option<Vec<Self>> {
+        super::sampled_mean(rows, d, true)
+    }
+
+    fn exceeds(self, other: Self) -> bool {
+        self.abs() > other.abs()
+    }
+
     fn kernels() -> Vec<Kernel<Self>> {
-        let mut kernels = vec![Kernel { name: "plain f32", lanes: 8, rows: 4, panels: 1, tile: plain::<f32, 8, 4> }];
+        let mut kernels = vec![Kernel {
+            name: "plain f32",
+            lanes: 8,
+            rows: 4,
+            panels: 1,
+            tile: plain::<f32, 8, 4>,
+            pack: pack_lanes::<f32, 8>,
+        }];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kernels.insert(0, Kernel { name: "AVX2 f32", lanes: 8, rows: 4, panels: 3, tile: avx2_f32 });
+                kernels.insert(
+                    0,
+                    Kernel {
+                        name: "AVX2 f32",
+                        lanes: 8,
+                        rows: 4,
+                        panels: 3,
+                        tile: avx2_f32,
+                        pack: pack_avx2::<f32, 8>,
+                    },
+                );
             }
             if is_x86_feature_detected!("avx512f") {
-                kernels.insert(0, Kernel { name: "AVX-512 f32", lanes: 16, rows: 8, panels: 3, tile: avx512_f32 });
+                kernels.insert(
+                    0,
+                    Kernel {
+                        name: "AVX-512 f32",
+                        lanes: 16,
+                        rows: 8,
+                        panels: 3,
+                        tile: avx512_f32,
+                        pack: pack_avx512::<f32, 16>,
+                    },
+                );
             }
         }
         kernels
@@ -205,15 +321,50 @@ impl Float for f64 {
         value
     }
 
+    fn shift(rows: &[Self], d: usize) -> Option<Vec<Self>> {
+        super::sampled_mean(rows, d, false)
+    }
+
+    fn exceeds(self, other: Self) -> bool {
+        self.abs() > other.abs()
+    }
+
     fn kernels() -> Vec<Kernel<Self>> {
-        let mut kernels = vec![Kernel { name: "plain f64", lanes: 4, rows: 4, panels: 1, tile: plain::<f64, 4, 4> }];
+        let mut kernels = vec![Kernel {
+            name: "plain f64",
+            lanes: 4,
+            rows: 4,
+            panels: 1,
+            tile: plain::<f64, 4, 4>,
+            pack: pack_lanes::<f64, 4>,
+        }];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kernels.insert(0, Kernel { name: "AVX2 f64", lanes: 4, rows: 4, panels: 3, tile: avx2_f64 });
+                kernels.insert(
+                    0,
+                    Kernel {
+                        name: "AVX2 f64",
+                        lanes: 4,
+                        rows: 4,
+                        panels: 3,
+                        tile: avx2_f64,
+                        pack: pack_avx2::<f64, 4>,
+                    },
+                );
             }
             if is_x86_feature_detected!("avx512f") {
-                kernels.insert(0, Kernel { name: "AVX-512 f64", lanes: 8, rows: 8, panels: 3, tile: avx512_f64 });
+                kernels.insert(
+                    0,
+                    Kernel {
+                        name: "AVX-512 f64",
+                        lanes: 8,
+                        rows: 8,
+                        panels: 3,
+                        tile: avx512_f64,
+                        pack: pack_avx512::<f64, 8>,
+                    },
+                );
             }
         }
         kernels

@@ -20,29 +20,112 @@ const BAND: usize = 96;
 /// Below this many multiplications the threads cost more than they save.
 const WORTH_THREADS: usize = 1 << 22;
 
-/// At most [`DEPTH`] rows, the shift they are multiplied about, and what makes their product a scatter about the
-/// running mean: `scatter += G - down down^T + up up^T`.
-pub(crate) struct Block<'a, T> {
-    pub rows: &'a [T],
-    pub shift: Vec<T>,
-    pub down: Vec<f64>,
+/// Squared step between the means of the halves of a block, relative to the variance within them, beyond which f32
+/// does not serve: the drift would drown what is left. Rows in random order stay far below it.
+const DRIFT: f64 = 4.0;
+/// Every so many rows one is looked at for the shift and for a drift.
+const SAMPLED: usize = 4;
+
+/// At most [`DEPTH`] packed rows less their shift, and what makes their product a scatter about the running mean:
+/// `scatter += G - down down^T + up up^T`.
+pub(crate) struct Block<T> {
+    panels: Panels<T>,
+    pub rows: usize,
+    /// Mean of the rows.
+    pub mean: Vec<f64>,
+    down: Vec<f64>,
     pub up: Vec<f64>,
 }
 
+/// Packs rows (n, d) by blocks of [`DEPTH`] rows. A block is None where its precision does not serve: where products of
+/// deviations from the mean would overflow or vanish, or where the mean drifts within it.
+pub(crate) fn pack<T: Float>(rows: &[T], d: usize) -> Vec<Option<Block<T>>> {
+    let blocks: Vec<&[T]> = rows.chunks(DEPTH * d).collect();
+    in_parallel(blocks, threads_for(rows.len() / d, d), |rows| Block::pack(&T::kernel(), rows, d))
+}
+
 /// Adds the blocks to the lower triangle of `scatter`, (d, d) row-major; the upper triangle is not touched.
-pub(crate) fn add<T: Float>(blocks: &[Block<'_, T>], d: usize, scatter: &mut [f64]) {
+pub(crate) fn add<T: Float>(blocks: &[Block<T>], d: usize, scatter: &mut [f64]) {
     let kernel = T::kernel();
-    let depth: usize = blocks.iter().map(|block| block.rows.len() / d).sum();
-    let threads = if depth * d * d < WORTH_THREADS { 1 } else { num_threads() };
-    let packed = in_parallel(blocks.iter().collect(), threads, |block| Panels::pack(&kernel, block, d));
     let bands: Vec<(usize, &mut [f64])> = scatter.chunks_mut(BAND * d).enumerate().collect();
+    let threads = threads_for(blocks.iter().map(|block| block.rows).sum(), d);
     // The last bands are the longest: they go first, so that the threads end together.
     in_parallel(bands.into_iter().rev().collect(), threads, |(band, rows)| {
-        for (block, panels) in blocks.iter().zip(&packed) {
-            panels.add_band(&kernel, band * BAND, d, rows);
-            correct(block, band * BAND, d, rows);
+        for block in blocks {
+            block.panels.add_band(&kernel, band * BAND, d, rows);
+        }
+        for block in blocks {
+            block.correct(band * BAND, d, rows);
         }
     });
+}
+
+fn threads_for(rows: usize, d: usize) -> usize {
+    if rows * d * d < WORTH_THREADS { 1 } else { num_threads() }
+}
+
+impl<T: Float> Block<T> {
+    fn pack(kernel: &Kernel<T>, rows: &[T], d: usize) -> Option<Self> {
+        let shift = T::shift(rows, d)?;
+        let (mut sums, mut extremes) = (vec![T::default(); d], vec![T::default(); d]);
+        let panels = Panels::pack(kernel, rows, &shift, &mut sums, &mut extremes);
+        let magnitudes = extremes.iter().map(|&v| v.into().abs());
+        if !magnitudes.into_iter().all(|v| v == 0.0 || T::SAFE.contains(&v)) {
+            return None;
+        }
+        let n = (rows.len() / d) as f64;
+        // The shift is about the mean, and rounded; the sum of what is left mends both.
+        let mean = shift.iter().zip(&sums).map(|(&c, &rest)| c.into() + rest.into() / n).collect();
+        let down = sums.iter().map(|&rest| rest.into() / n.sqrt()).collect();
+        Some(Self { panels, rows: rows.len() / d, mean, down, up: vec![0.0; d] })
+    }
+
+    /// The rank-two part: from the block's shift to the running mean.
+    fn correct(&self, first: usize, d: usize, band: &mut [f64]) {
+        for (r, row) in band.chunks_exact_mut(d).enumerate() {
+            let i = first + r;
+            let (up, down) = (self.up[i], self.down[i]);
+            for ((s, u), v) in row[..=i].iter_mut().zip(&self.up).zip(&self.down) {
+                *s += up * u - down * v;
+            }
+        }
+    }
+}
+
+/// About the mean of rows (n, d), from a sample of them; None where it drifts and `steady` asks that it does not.
+pub(crate) fn sampled_mean<T: Float>(rows: &[T], d: usize, steady: bool) -> Option<Vec<T>> {
+    let n = rows.len() / d;
+    let step = if n >= DEPTH / 2 { SAMPLED } else { 1 };
+    let sampled: Vec<&[T]> = rows.chunks_exact(d).step_by(step).collect();
+    let (first, second) = sampled.split_at(sampled.len() / 2);
+    let sum = |rows: &[&[T]]| {
+        let mut sums = vec![0.0; d];
+        for row in rows {
+            sums.iter_mut().zip(*row).for_each(|(s, v)| *s += (*v).into());
+        }
+        sums
+    };
+    let (early, late) = (sum(first), sum(second));
+    let total = sampled.len() as f64;
+    let mean: Vec<T> = early.iter().zip(&late).map(|(a, b)| T::round((a + b) / total)).collect();
+    if steady && !first.is_empty() {
+        let mut squares = vec![0.0; d];
+        for row in &sampled {
+            for ((s, v), m) in squares.iter_mut().zip(*row).zip(&mean) {
+                let deviation: f64 = (*v - *m).into();
+                *s += deviation * deviation;
+            }
+        }
+        let (a, b) = (first.len() as f64, second.len() as f64);
+        let drifts = (0..d).any(|i| {
+            let step = (early[i] / a - late[i] / b).powi(2);
+            step > DRIFT * (squares[i] / total - step / 4.0)
+        });
+        if drifts {
+            return None;
+        }
+    }
+    Some(mean)
 }
 
 /// `jobs` through `work` on up to `threads` threads of this call's own: none outlive it, so a fork is safe.
@@ -80,23 +163,14 @@ struct Panels<T> {
 }
 
 impl<T: Float> Panels<T> {
-    fn pack(kernel: &Kernel<T>, block: &Block<'_, T>, d: usize) -> Self {
-        let lanes = kernel.lanes;
-        let depth = block.rows.len() / d;
+    fn pack(kernel: &Kernel<T>, rows: &[T], shift: &[T], sums: &mut [T], extremes: &mut [T]) -> Self {
+        let (d, lanes) = (shift.len(), kernel.lanes);
+        let depth = rows.len() / d;
         // One cache line more than the panel: neighbours would else fall into the same cache sets.
         let stride = depth * lanes + 64 / size_of::<T>();
         // Tiles may reach past the last column: whole tiles of zero panels stand behind it.
-        let panels = d.div_ceil(lanes) + kernel.panels;
-        let mut data = vec![T::default(); panels * stride];
-        for (k, row) in block.rows.chunks_exact(d).enumerate() {
-            let columns = row.chunks(lanes).zip(block.shift.chunks(lanes));
-            for (panel, (values, shift)) in columns.enumerate() {
-                let out = &mut data[panel * stride + k * lanes..][..values.len()];
-                for ((o, v), s) in out.iter_mut().zip(values).zip(shift) {
-                    *o = *v - *s;
-                }
-            }
-        }
+        let mut data = vec![T::default(); (d.div_ceil(lanes) + kernel.panels) * stride];
+        kernel.pack(rows, shift, stride, &mut data, sums, extremes);
         Self { data, depth, stride }
     }
 
@@ -125,28 +199,22 @@ impl<T: Float> Panels<T> {
     }
 }
 
-/// The rank-two part: from the block's shift to the running mean.
-fn correct<T>(block: &Block<'_, T>, first: usize, d: usize, band: &mut [f64]) {
-    for (r, row) in band.chunks_exact_mut(d).enumerate() {
-        let i = first + r;
-        let (up, down) = (block.up[i], block.down[i]);
-        for ((s, u), v) in row[..=i].iter_mut().zip(&block.up).zip(&block.down) {
-            *s += up * u - down * v;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    fn noise(i: usize) -> f64 {
+        ((i * 7919 + 13) % 1009) as f64 / 504.5 - 1.0
+    }
+
     /// `Z^T Z` about the shift, by the definition.
-    fn naive<T: Float>(block: &Block<'_, T>, d: usize) -> Vec<f64> {
+    fn naive<T: Float>(rows: &[T], shift: &[T]) -> Vec<f64> {
+        let d = shift.len();
         let mut sum = vec![0.0; d * d];
-        for row in block.rows.chunks_exact(d) {
-            let z: Vec<f64> = row.iter().zip(&block.shift).map(|(v, s)| (*v - *s).into()).collect();
+        for row in rows.chunks_exact(d) {
+            let z: Vec<f64> = row.iter().zip(shift).map(|(v, s)| (*v - *s).into()).collect();
             for i in 0..d {
                 for j in 0..=i {
                     sum[i * d + j] += z[i] * z[j];
@@ -157,23 +225,23 @@ mod tests {
     }
 
     fn check<T: Float>(n: usize, d: usize, tolerance: f64) {
-        let noise = |i: usize| ((i * 7919 + 13) % 1009) as f64 / 504.5 - 1.0;
         let rows: Vec<T> = (0..n * d).map(|i| T::round(noise(i))).collect();
-        let block = Block {
-            rows: &rows,
-            shift: (0..d).map(|i| T::round(noise(i + 5) / 8.0)).collect(),
-            up: vec![0.0; d],
-            down: vec![0.0; d],
-        };
-        let expected = naive(&block, d);
+        let shift: Vec<T> = (0..d).map(|i| T::round(noise(i + 5) / 8.0)).collect();
+        let expected = naive(&rows, &shift);
         for kernel in T::kernels() {
             let mut sum = vec![0.0; d * d];
-            let panels = Panels::pack(&kernel, &block, d);
+            let (mut sums, mut extremes) = (vec![T::default(); d], vec![T::default(); d]);
+            let panels = Panels::pack(&kernel, &rows, &shift, &mut sums, &mut extremes);
             for (band, rows) in sum.chunks_mut(BAND * d).enumerate() {
                 panels.add_band(&kernel, band * BAND, d, rows);
             }
             for (s, e) in sum.iter().zip(&expected) {
                 assert!((s - e).abs() <= tolerance * n as f64, "{}: {s} is not {e}, n = {n}, d = {d}", kernel.name);
+            }
+            for i in 0..d {
+                let deviations = || rows.iter().skip(i).step_by(d).map(|v| (*v - shift[i]).into());
+                assert!((deviations().sum::<f64>() - sums[i].into()).abs() <= tolerance * n as f64);
+                assert_eq!(deviations().map(f64::abs).fold(0.0, f64::max), extremes[i].into().abs());
             }
         }
     }
@@ -189,18 +257,13 @@ mod tests {
 
     #[test]
     fn threads_give_what_one_thread_gives() {
-        let (n, d) = (200, 301);
-        let rows: Vec<f64> = (0..n * d).map(|i| (i % 97) as f64 / 97.0).collect();
-        let block = || Block {
-            rows: &rows,
-            shift: vec![0.5; d],
-            up: (0..d).map(|i| i as f64 / d as f64).collect(),
-            down: vec![0.25; d],
-        };
+        let (n, d) = (3 * DEPTH - 7, 301);
+        let rows: Vec<f64> = (0..n * d).map(noise).collect();
         let sum = |threads| {
             crate::set_num_threads(threads);
+            let blocks: Vec<_> = pack(&rows, d).into_iter().flatten().collect();
             let mut sum = vec![0.0; d * d];
-            add(&[block(), block()], d, &mut sum);
+            add(&blocks, d, &mut sum);
             crate::set_num_threads(0);
             sum
         };

@@ -1,0 +1,67 @@
+"""`canonsim evaluate`: how well a model finds the partners of pairs it has not seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from canonsim.cli.pairs import add_data, encode_pairs, open_pairs, recorded_encoders
+
+_EXAMPLES = """examples:
+  canonsim evaluate model test.csv --x image:file --y text:caption
+  canonsim evaluate model test_images.npy test_texts.npy --json
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a model on pairs it has not seen",
+        description="Recall of partners among all pairs given, in both directions, and the AUC of telling true pairs "
+        "from mismatched ones, beside chance. Give pairs that the model was not fitted on.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of the model")
+    add_data(parser)
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Encode, score, and print."""
+    from canonsim import CanonicalSpace
+    from canonsim.metrics import mismatch_auc, retrieval_summary
+
+    space = CanonicalSpace.from_pretrained(options.model)
+    pairs = open_pairs(options)
+    if pairs.x_kind == pairs.y_kind == "features":
+        x_encoder, y_encoder = None, None
+    else:
+        x_encoder, y_encoder = recorded_encoders(space.metadata, options.model)
+    x, y = encode_pairs(pairs, x_encoder, y_encoder, options)
+    scores = {"log odds": (space.log_odds, space.log_odds_pairwise)}
+    scores["similarity"] = (space.similarity, space.similarity_pairwise)
+    found = {
+        name: {**retrieval_summary(all_pairs, x, y), "mismatch_auc": mismatch_auc(pairwise, x, y)}
+        for name, (all_pairs, pairwise) in scores.items()
+    }
+    if options.json:
+        print(json.dumps({"pairs": len(x), **found}, indent=2))
+        return
+    print(f"{len(x)} pairs")
+    print(f"{'':<24}" + "".join(f"{name:>12}" for name in ("R@1", "R@5", "R@10", "median rank")))
+    for name, numbers in found.items():
+        for direction, label in (("x_to_y", "x to y"), ("y_to_x", "y to x")):
+            print(f"{name + ', ' + label:<24}" + _row(numbers[direction]))
+    print(f"{'chance':<24}" + _row(found["similarity"]["chance"]))
+    print("\nAUC of true pairs against mismatched ones (chance 0.5)")
+    for name, numbers in found.items():
+        print(f"{name:<24}{numbers['mismatch_auc']:>12.3f}")
+
+
+def _row(numbers: dict[str, float]) -> str:
+    recalls = "".join(f"{numbers[f'R@{k}']:>12.3f}" for k in (1, 5, 10))
+    return recalls + f"{numbers['median_rank']:>12.1f}"

@@ -1,0 +1,85 @@
+"""`canonsim search`: find the items of a gallery that a text describes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canonsim.cli.pairs import add_loading, recorded_encoders
+
+if TYPE_CHECKING:
+    from canonsim.encoders import Encoder
+
+_EXAMPLES = """examples:
+  canonsim search model pictures/ "a red apple" "two people dancing"
+  canonsim search model scans/ "three cars ahead" -k 3
+"""
+
+_SUFFIXES = {
+    "image": {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"},
+    "audio": {".wav", ".flac", ".ogg", ".mp3"},
+    "points": {".bin", ".pcd", ".ply"},
+    "text": {".txt"},
+}
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "search",
+        help="find what a text describes",
+        description="Encode the files of a folder and print those that each text describes best, with the log odds "
+        "that they belong together.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of the model")
+    parser.add_argument("gallery", metavar="FOLDER", help="pictures, sounds or scans, in any depth of folders")
+    parser.add_argument("queries", nargs="+", metavar="TEXT", help="what to look for")
+    parser.add_argument("-k", type=int, default=5, metavar="K", help="items to print for each text (5)")
+    add_loading(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Encode the gallery and the texts, rank by similarity, print."""
+    import numpy as np
+
+    from canonsim import CanonicalSpace
+
+    if options.k < 1:
+        raise ValueError(f"-k must be at least 1, got {options.k}")
+    space = CanonicalSpace.from_pretrained(options.model)
+    x_encoder, y_encoder = recorded_encoders(space.metadata, options.model)
+    sides: dict[bool, Encoder | None] = {True: x_encoder, False: y_encoder}
+    texts = [is_x for is_x, encoder in sides.items() if encoder is not None and encoder.kind == "text"]
+    if not texts:
+        raise ValueError(f"{options.model} has no text side to search by")
+    # Where both sides are texts, y is asked for x.
+    text_is_x = texts[-1]
+    text_encoder, gallery_encoder = sides[text_is_x], sides[not text_is_x]
+    if text_encoder is None or gallery_encoder is None:
+        raise ValueError(f"{options.model} was fitted on ready features: it does not say how to encode a gallery")
+    files = _files(Path(options.gallery), gallery_encoder.kind)
+    items: list[Any] = [file.read_text("utf-8") for file in files] if gallery_encoder.kind == "text" else list(files)
+    gallery = gallery_encoder.encode(items, batch_size=options.batch_size, progress=True)
+    queries = text_encoder.encode(options.queries, batch_size=options.batch_size)
+    if text_is_x:
+        ranking, odds = space.similarity(queries, gallery), space.log_odds(queries, gallery)
+    else:
+        ranking, odds = space.similarity(gallery, queries).T, space.log_odds(gallery, queries).T
+    for text, scores, row in zip(options.queries, ranking, odds, strict=True):
+        print(f"\n{text}")
+        for i in np.argsort(-scores, kind="stable")[: options.k]:
+            print(f"  {row[i]:+7.2f}  {files[i].relative_to(options.gallery)}")
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    suffixes = _SUFFIXES[kind]
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
+        raise ValueError(f"{folder} holds no {kind} files ({', '.join(sorted(suffixes))})")
+    return files
