@@ -70,8 +70,8 @@ def fit(
     """
     if not isinstance(moments, PairedMoments):
         raise TypeError(f"moments must be PairedMoments, got {type(moments).__name__}")
-    rank = _checked_rank(n_components, min(moments.x_dim, moments.y_dim))
-    ridges = _checked_ridge(ridge)
+    rank = checked_rank(n_components, min(moments.x_dim, moments.y_dim))
+    ridges = checked_ridge(ridge)
     if weights not in ("held-out", "training", "equal"):
         raise ValueError(f"weights must be 'held-out', 'training' or 'equal', got {weights!r}")
     if moments.count < 2:
@@ -104,7 +104,8 @@ def fit(
     )
 
 
-def _checked_rank(n_components: Any, most: int) -> int | Literal["auto"] | None:
+def checked_rank(n_components: Any, most: int) -> int | Literal["auto"] | None:
+    """Give ``n_components`` of `fit` back, or refuse it; ``most`` is the smaller width."""
     if n_components is None:
         return None
     if isinstance(n_components, str) and n_components == "auto":
@@ -116,7 +117,8 @@ def _checked_rank(n_components: Any, most: int) -> int | Literal["auto"] | None:
     return int(n_components)
 
 
-def _checked_ridge(ridge: Any) -> tuple[float, float] | str:
+def checked_ridge(ridge: Any) -> tuple[float, float] | str:
+    """Give ``ridge`` of `fit` back, a number as a pair, or refuse it."""
     if isinstance(ridge, str):
         if ridge not in ("auto", "oas"):
             raise ValueError(f"ridge must be a number, a pair of numbers, 'auto' or 'oas', got {ridge!r}")

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     x, y = encode_pairs(pairs, x_encoder, y_encoder, options)
     scores = {"log odds": (space.log_odds, space.log_odds_pairwise)}
     scores["similarity"] = (space.similarity, space.similarity_pairwise)
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {**retrieval_summary(all_pairs, x, y), "mismatch_auc": mismatch_auc(pairwise, x, y)}
         for name, (all_pairs, pairwise) in scores.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,9 @@ def run(options: argparse.Namespace) -> None:
         space = _fit_features(pairs, options.folds, arguments)
     else:
         space = _fit_encoded(pairs, x_encoder, y_encoder, options, arguments)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        # Lightning runs this program once for each device; the first one writes and speaks.
+        return
     space.save_pretrained(
         options.output,
         metadata={
