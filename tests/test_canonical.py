@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 import canonsim
-from conftest import related
+from synthetic import related
 
 
 def moments_of(x, y, folds=5, ids=None):

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import canonsim
 from canonsim import CSA
-from conftest import related
+from synthetic import related
 
 # The second block is called Y, as in the field and in scikit-learn's own two-block estimators of old. These checks pass
 # it by the name y.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import canonsim
 from canonsim import PairedMoments
 from canonsim.device import DeviceMoments
-from conftest import related
+from synthetic import related
 
 
 def reference(x, y):

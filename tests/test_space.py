@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 import canonsim
 from canonsim import CanonicalSpace
-from conftest import related
+from synthetic import related
 
 
 def space_of(weights="held-out", folds=5, **arguments):

@@ -1,16 +1,16 @@
 """The private extension module: `canonsim.PairedMoments` and `canonsim.fit` are its faces."""
 
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Fit", "Moments", "fit", "folds_of", "get_num_threads", "set_num_threads"]
 
-_Vector = npt.NDArray[np.float64]
-_Matrix = npt.NDArray[np.float64]
-_Rows = npt.NDArray[Any]
-_Part = tuple[int, _Vector, _Vector, float]
+_Vector: TypeAlias = npt.NDArray[np.float64]
+_Matrix: TypeAlias = npt.NDArray[np.float64]
+_Rows: TypeAlias = npt.NDArray[Any]
+_Part: TypeAlias = tuple[int, _Vector, _Vector, float]
 
 @final
 class Moments:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from canonsim.data import PairDataset
     from canonsim.encoders import Encoder
@@ -78,8 +79,12 @@ def make_encoder(kind: str, name: str | None, side: str) -> Encoder | None:
         return PointCloudEncoder()
     if name is None:
         raise ValueError(f"--{side}-encoder is missing: the {kind} side needs a model's name or folder")
-    encoders = {"image": ImageEncoder, "text": TextEncoder, "audio": AudioEncoder}
-    return encoders[kind].from_pretrained(name)
+    load: dict[str, Callable[[str], Encoder]] = {
+        "image": ImageEncoder.from_pretrained,
+        "text": TextEncoder.from_pretrained,
+        "audio": AudioEncoder.from_pretrained,
+    }
+    return load[kind](name)
 
 
 def recorded_encoders(metadata: dict[str, Any], directory: str) -> tuple[Encoder | None, Encoder | None]:

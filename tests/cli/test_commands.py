@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import related
 
 import canonsim
 from canonsim.cli import main
+from synthetic import related
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""Pairs from tables, folders and files of features, and the data module that makes batches of them.
+
+Nothing is read before it is needed: pairs hold paths, encoders read and preprocess them in the workers of the data
+loader. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from canonsim.data.audio import read_audio, resample
+    from canonsim.data.datamodule import PairDataModule
+    from canonsim.data.features import FeaturePairs
+    from canonsim.data.images import read_image
+    from canonsim.data.kitti import KittiPairs
+    from canonsim.data.pairs import PairDataset
+    from canonsim.data.points import read_points
+    from canonsim.data.tables import TablePairs
+
+_HOMES = {
+    "FeaturePairs": "features",
+    "KittiPairs": "kitti",
+    "PairDataModule": "datamodule",
+    "PairDataset": "pairs",
+    "TablePairs": "tables",
+    "read_audio": "audio",
+    "read_image": "images",
+    "read_points": "points",
+    "resample": "audio",
+}
+
+__all__ = [
+    "FeaturePairs",
+    "KittiPairs",
+    "PairDataModule",
+    "PairDataset",
+    "TablePairs",
+    "read_audio",
+    "read_image",
+    "read_points",
+    "resample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'canonsim.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"canonsim.data.{_HOMES[name]}"), name)
