@@ -8,3 +8,23 @@ from synthetic import related
 @pytest.fixture
 def pairs():
     return related()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A function from the name of a model to the folder where it is saved."""
+    import torch
+
+    from tiny_models import MODELS
+
+    folders = {}
+
+    def save(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
+            torch.manual_seed(0)
+            for part in MODELS[name]():
+                part.save_pretrained(folders[name])
+        return folders[name]
+
+    return save
