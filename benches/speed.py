@@ -88,9 +88,7 @@ def torch_batched(x, y):
         xy += u.T @ v
         sx += u.sum(0, dtype=torch.float64)
         sy += v.sum(0, dtype=torch.float64)
-    xx, yy, xy = (
-        (gram - torch.outer(a, b) / n) / (n - 1) for gram, a, b in ((xx, sx, sx), (yy, sy, sy), (xy, sx, sy))
-    )
+    xx, yy, xy = ((gram - torch.outer(a, b) / n) / (n - 1) for gram, a, b in ((xx, sx, sx), (yy, sy, sy), (xy, sx, sy)))
     xx.diagonal().add_(RIDGE * xx.trace() / p)
     yy.diagonal().add_(RIDGE * yy.trace() / q)
     half = torch.linalg.solve_triangular(torch.linalg.cholesky(xx), xy, upper=False)

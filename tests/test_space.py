@@ -132,6 +132,8 @@ def test_module_has_the_same_verbs():
         np.testing.assert_allclose(pairwise, getattr(space, f"{verb}_pairwise")(x[: len(y)], y), atol=1e-10)
     assert {buffer.dtype for buffer in space.module().buffers()} == {torch.float32}
     assert list(module.parameters()) == []
+    for name in ("x_mean", "y_mean", "x_projection", "y_projection", "correlations", "weights"):
+        np.testing.assert_array_equal(module.get_buffer(name), getattr(space, name))
     assert module(tx, ty).shape == (len(x), len(y))
     exported = torch.export.export(space.module(), (tx.float(), ty.float()))
     np.testing.assert_allclose(exported.module()(tx.float(), ty.float()), space.similarity(x, y), atol=1e-4)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from canonsim import scoring
 from canonsim.scoring import Score, Side
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 class CanonicalModule(torch.nn.Module):
     """The verbs of `CanonicalSpace` over buffers that move, save and export like those of any module.
 
-    Made by `CanonicalSpace.module`. Rows have the dtype and device of the buffers.
+    Made by `CanonicalSpace.module`. Rows have the dtype and device of the buffers: ``x_mean`` (p,), ``x_projection``
+    (p, r), the same for y, ``correlations`` and ``weights`` (r,), and what the scores are made with.
 
     Examples
     --------
@@ -27,8 +34,17 @@ class CanonicalModule(torch.nn.Module):
     torch.Size([3, 5])
     """
 
-    def __init__(self, x: Side, y: Side, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        x: Side,
+        y: Side,
+        correlations: npt.NDArray[np.float64],
+        weights: npt.NDArray[np.float64],
+        dtype: torch.dtype,
+    ) -> None:
         super().__init__()
+        self.register_buffer("correlations", torch.as_tensor(correlations, dtype=dtype).clone())
+        self.register_buffer("weights", torch.as_tensor(weights, dtype=dtype).clone())
         for prefix, side in (("x", x), ("y", y)):
             for name, array in vars(side).items():
                 self.register_buffer(f"{prefix}_{name}", torch.as_tensor(array, dtype=dtype).clone())

@@ -246,7 +246,8 @@ class CanonicalSpace:
 
         from canonsim.module import CanonicalModule
 
-        return CanonicalModule(*self._sides[None], dtype=dtype or torch.float32)
+        x, y = self._sides[None]
+        return CanonicalModule(x, y, self.correlations, self.weights, dtype=dtype or torch.float32)
 
     def save_pretrained(self, directory: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write ``model.safetensors``, ``config.json`` and ``README.md``; a reader never sees half of a file.

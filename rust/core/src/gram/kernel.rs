@@ -40,6 +40,7 @@ pub(crate) struct Kernel<T> {
     pub panels: usize,
     tile: Tile<T>,
     pack: Pack<T>,
+    widen: Widen<T>,
 }
 
 /// (depth, a, b, panel stride, out)
@@ -61,7 +62,16 @@ impl<T: Float> Kernel<T> {
     }
 }
 
+/// (sums, row)
+type Widen<T> = unsafe fn(&[T], &mut [f64]);
+
 impl<T: Float> Kernel<T> {
+    /// `row += sums`, as far as both go.
+    pub fn add_widened(&self, sums: &[T], row: &mut [f64]) {
+        // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
+        unsafe { (self.widen)(sums, row) }
+    }
+
     /// Packs rows (n, d) less `shift` (d,) into zeroed panels that lie `stride` values apart: row after row, `lanes`
     /// columns each. Adds up the deviations in `sums` (d,), and leaves one of largest magnitude in `extremes` (d,).
     pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], sums: &mut [T], extremes: &mut [T]) {
@@ -71,7 +81,7 @@ impl<T: Float> Kernel<T> {
 }
 
 /// Rows packed at a time: they stay in the cache while their panels are filled one by one.
-const ROWS_PACKED: usize = 16;
+const ROWS_PACKED: usize = 4;
 
 /// [`Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes then use.
 #[inline(always)]
@@ -112,12 +122,25 @@ fn pack_lanes<T: Float, const LANES: usize>(
     }
 }
 
-/// [`pack_lanes`] for an instruction set.
+/// [`Kernel::add_widened`] in plain Rust.
+#[inline(always)]
+fn add_widened<T: Float>(sums: &[T], row: &mut [f64]) {
+    for (s, v) in row.iter_mut().zip(sums) {
+        *s += (*v).into();
+    }
+}
+
+/// [`pack_lanes`] and [`add_widened`] for an instruction set.
 #[cfg(target_arch = "x86_64")]
-macro_rules! vector_pack {
-    ($name:ident, $feature:literal) => {
+macro_rules! vector_loops {
+    ($pack:ident, $widen:ident, $feature:literal) => {
         #[target_feature(enable = $feature)]
-        fn $name<T: Float, const LANES: usize>(
+        fn $widen<T: Float>(sums: &[T], row: &mut [f64]) {
+            add_widened(sums, row);
+        }
+
+        #[target_feature(enable = $feature)]
+        fn $pack<T: Float, const LANES: usize>(
             rows: &[T],
             shift: &[T],
             stride: usize,
@@ -131,9 +154,9 @@ macro_rules! vector_pack {
 }
 
 #[cfg(target_arch = "x86_64")]
-vector_pack!(pack_avx2, "avx2,fma");
+vector_loops!(pack_avx2, widen_avx2, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-vector_pack!(pack_avx512, "avx512f");
+vector_loops!(pack_avx512, widen_avx512, "avx512f");
 
 /// The tile in plain Rust, for every processor, and the oracle of the others.
 ///
@@ -279,6 +302,7 @@ impl Float for f32 {
             panels: 1,
             tile: plain::<f32, 8, 4>,
             pack: pack_lanes::<f32, 8>,
+            widen: add_widened::<f32>,
         }];
         #[cfg(target_arch = "x86_64")]
         {
@@ -292,6 +316,7 @@ impl Float for f32 {
                         panels: 3,
                         tile: avx2_f32,
                         pack: pack_avx2::<f32, 8>,
+                        widen: widen_avx2::<f32>,
                     },
                 );
             }
@@ -305,6 +330,7 @@ impl Float for f32 {
                         panels: 3,
                         tile: avx512_f32,
                         pack: pack_avx512::<f32, 16>,
+                        widen: widen_avx512::<f32>,
                     },
                 );
             }
@@ -337,6 +363,7 @@ impl Float for f64 {
             panels: 1,
             tile: plain::<f64, 4, 4>,
             pack: pack_lanes::<f64, 4>,
+            widen: add_widened::<f64>,
         }];
         #[cfg(target_arch = "x86_64")]
         {
@@ -350,6 +377,7 @@ impl Float for f64 {
                         panels: 3,
                         tile: avx2_f64,
                         pack: pack_avx2::<f64, 4>,
+                        widen: widen_avx2::<f64>,
                     },
                 );
             }
@@ -363,6 +391,7 @@ impl Float for f64 {
                         panels: 3,
                         tile: avx512_f64,
                         pack: pack_avx512::<f64, 8>,
+                        widen: widen_avx512::<f64>,
                     },
                 );
             }

@@ -6,6 +6,7 @@
 
 mod kernel;
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 pub(crate) use kernel::Float;
@@ -51,11 +52,15 @@ pub(crate) fn add<T: Float>(blocks: &[Block<T>], d: usize, scatter: &mut [f64]) 
     let threads = threads_for(blocks.iter().map(|block| block.rows).sum(), d);
     // The last bands are the longest: they go first, so that the threads end together.
     in_parallel(bands.into_iter().rev().collect(), threads, |(band, rows)| {
-        for block in blocks {
-            block.panels.add_band(&kernel, band * BAND, d, rows);
-        }
-        for block in blocks {
-            block.correct(band * BAND, d, rows);
+        let width = kernel.panels * kernel.lanes;
+        // The tiles of one stretch of columns stay in the cache while all blocks are added to them.
+        for columns in (0..band * BAND + rows.len() / d).step_by(width) {
+            for block in blocks {
+                block.panels.add_tiles(&kernel, band * BAND, columns, d, rows);
+            }
+            for block in blocks {
+                block.correct(band * BAND, columns..columns + width, d, rows);
+            }
         }
     });
 }
@@ -80,12 +85,14 @@ impl<T: Float> Block<T> {
         Some(Self { panels, rows: rows.len() / d, mean, down, up: vec![0.0; d] })
     }
 
-    /// The rank-two part: from the block's shift to the running mean.
-    fn correct(&self, first: usize, d: usize, band: &mut [f64]) {
+    /// The rank-two part, from the block's shift to the running mean, of some columns of a band.
+    fn correct(&self, first: usize, columns: Range<usize>, d: usize, band: &mut [f64]) {
         for (r, row) in band.chunks_exact_mut(d).enumerate() {
             let i = first + r;
             let (up, down) = (self.up[i], self.down[i]);
-            for ((s, u), v) in row[..=i].iter_mut().zip(&self.up).zip(&self.down) {
+            let columns = columns.start..columns.end.min(i + 1).max(columns.start);
+            let parts = self.up[columns.clone()].iter().zip(&self.down[columns.clone()]);
+            for (s, (u, v)) in row[columns].iter_mut().zip(parts) {
                 *s += up * u - down * v;
             }
         }
@@ -174,26 +181,19 @@ impl<T: Float> Panels<T> {
         Self { data, depth, stride }
     }
 
-    /// Adds the product to the rows `first..` of the lower triangle that `band` holds.
-    fn add_band(&self, kernel: &Kernel<T>, first: usize, d: usize, band: &mut [f64]) {
+    /// Adds the tiles that begin at column `j` to the rows `first..` of the lower triangle that `band` holds.
+    fn add_tiles(&self, kernel: &Kernel<T>, first: usize, j: usize, d: usize, band: &mut [f64]) {
         let width = kernel.panels * kernel.lanes;
         let last = first + band.len() / d;
         let mut tile = vec![T::default(); kernel.rows * width];
-        for j in (0..last).step_by(width) {
-            let b = &self.data[j / kernel.lanes * self.stride..];
-            for i in (first..last).step_by(kernel.rows) {
-                if i + kernel.rows <= j {
-                    continue;
-                }
-                let a = &self.data[i / kernel.lanes * self.stride + i % kernel.lanes..];
-                kernel.multiply(self.depth, a, b, self.stride, &mut tile);
-                for (r, sums) in tile.chunks_exact(width).enumerate().take(last - i) {
-                    let row = &mut band[(i - first + r) * d..][..d];
-                    let stop = (i + r + 1).min(j + width);
-                    for (s, v) in row[j.min(stop)..stop].iter_mut().zip(sums) {
-                        *s += (*v).into();
-                    }
-                }
+        let b = &self.data[j / kernel.lanes * self.stride..];
+        for i in (first..last).step_by(kernel.rows).filter(|i| i + kernel.rows > j) {
+            let a = &self.data[i / kernel.lanes * self.stride + i % kernel.lanes..];
+            kernel.multiply(self.depth, a, b, self.stride, &mut tile);
+            for (r, sums) in tile.chunks_exact(width).enumerate().take(last - i) {
+                let row = &mut band[(i - first + r) * d..][..d];
+                let stop = (i + r + 1).min(j + width);
+                kernel.add_widened(sums, &mut row[j.min(stop)..stop]);
             }
         }
     }
@@ -233,7 +233,9 @@ mod tests {
             let (mut sums, mut extremes) = (vec![T::default(); d], vec![T::default(); d]);
             let panels = Panels::pack(&kernel, &rows, &shift, &mut sums, &mut extremes);
             for (band, rows) in sum.chunks_mut(BAND * d).enumerate() {
-                panels.add_band(&kernel, band * BAND, d, rows);
+                for j in (0..d).step_by(kernel.panels * kernel.lanes) {
+                    panels.add_tiles(&kernel, band * BAND, j, d, rows);
+                }
             }
             for (s, e) in sum.iter().zip(&expected) {
                 assert!((s - e).abs() <= tolerance * n as f64, "{}: {s} is not {e}, n = {n}, d = {d}", kernel.name);
