@@ -46,7 +46,7 @@ pub(crate) struct Kernel<T> {
 /// (depth, a, b, panel stride, out)
 type Tile<T> = unsafe fn(usize, *const T, *const T, usize, *mut T);
 /// (rows, shift, panel stride, panels, sums, extremes)
-type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut [T], &mut [T]);
+type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut [f64], &mut [T]);
 
 impl<T: Float> Kernel<T> {
     /// `out[r, c] = sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major.
@@ -74,13 +74,14 @@ impl<T: Float> Kernel<T> {
 
     /// Packs rows (n, d) less `shift` (d,) into zeroed panels that lie `stride` values apart: row after row, `lanes`
     /// columns each. Adds up the deviations in `sums` (d,), and leaves one of largest magnitude in `extremes` (d,).
-    pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], sums: &mut [T], extremes: &mut [T]) {
+    pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], sums: &mut [f64], extremes: &mut [T]) {
         // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
         unsafe { (self.pack)(rows, shift, stride, data, sums, extremes) }
     }
 }
 
-/// Rows packed at a time: they stay in the cache while their panels are filled one by one.
+/// Rows packed at a time: they stay in the cache while their panels are filled one by one, and their deviations are
+/// few enough to be added up in their own precision.
 const ROWS_PACKED: usize = 4;
 
 /// [`Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes then use.
@@ -90,7 +91,7 @@ fn pack_lanes<T: Float, const LANES: usize>(
     shift: &[T],
     stride: usize,
     data: &mut [T],
-    sums: &mut [T],
+    sums: &mut [f64],
     extremes: &mut [T],
 ) {
     let d = shift.len();
@@ -100,7 +101,6 @@ fn pack_lanes<T: Float, const LANES: usize>(
             let width = LANES.min(d - first);
             let (mut s, mut sum, mut extreme) = ([T::default(); LANES], [T::default(); LANES], [T::default(); LANES]);
             s[..width].copy_from_slice(&shift[first..first + width]);
-            sum[..width].copy_from_slice(&sums[first..first + width]);
             extreme[..width].copy_from_slice(&extremes[first..first + width]);
             let out = data[group * ROWS_PACKED * LANES..].chunks_exact_mut(LANES);
             for (row, out) in rows.chunks_exact(d).zip(out) {
@@ -116,7 +116,7 @@ fn pack_lanes<T: Float, const LANES: usize>(
                     extreme[lane] = if deviation.exceeds(extreme[lane]) { deviation } else { extreme[lane] };
                 }
             }
-            sums[first..first + width].copy_from_slice(&sum[..width]);
+            add_widened(&sum[..width], &mut sums[first..first + width]);
             extremes[first..first + width].copy_from_slice(&extreme[..width]);
         }
     }
@@ -145,7 +145,7 @@ macro_rules! vector_loops {
             shift: &[T],
             stride: usize,
             data: &mut [T],
-            sums: &mut [T],
+            sums: &mut [f64],
             extremes: &mut [T],
         ) {
             pack_lanes::<T, LANES>(rows, shift, stride, data, sums, extremes);

@@ -72,7 +72,7 @@ fn threads_for(rows: usize, d: usize) -> usize {
 impl<T: Float> Block<T> {
     fn pack(kernel: &Kernel<T>, rows: &[T], d: usize) -> Option<Self> {
         let shift = T::shift(rows, d)?;
-        let (mut sums, mut extremes) = (vec![T::default(); d], vec![T::default(); d]);
+        let (mut sums, mut extremes) = (vec![0.0; d], vec![T::default(); d]);
         let panels = Panels::pack(kernel, rows, &shift, &mut sums, &mut extremes);
         let magnitudes = extremes.iter().map(|&v| v.into().abs());
         if !magnitudes.into_iter().all(|v| v == 0.0 || T::SAFE.contains(&v)) {
@@ -80,8 +80,8 @@ impl<T: Float> Block<T> {
         }
         let n = (rows.len() / d) as f64;
         // The shift is about the mean, and rounded; the sum of what is left mends both.
-        let mean = shift.iter().zip(&sums).map(|(&c, &rest)| c.into() + rest.into() / n).collect();
-        let down = sums.iter().map(|&rest| rest.into() / n.sqrt()).collect();
+        let mean = shift.iter().zip(&sums).map(|(&c, rest)| c.into() + rest / n).collect();
+        let down = sums.iter().map(|rest| rest / n.sqrt()).collect();
         Some(Self { panels, rows: rows.len() / d, mean, down, up: vec![0.0; d] })
     }
 
@@ -170,7 +170,7 @@ struct Panels<T> {
 }
 
 impl<T: Float> Panels<T> {
-    fn pack(kernel: &Kernel<T>, rows: &[T], shift: &[T], sums: &mut [T], extremes: &mut [T]) -> Self {
+    fn pack(kernel: &Kernel<T>, rows: &[T], shift: &[T], sums: &mut [f64], extremes: &mut [T]) -> Self {
         let (d, lanes) = (shift.len(), kernel.lanes);
         let depth = rows.len() / d;
         // One cache line more than the panel: neighbours would else fall into the same cache sets.
@@ -230,7 +230,7 @@ mod tests {
         let expected = naive(&rows, &shift);
         for kernel in T::kernels() {
             let mut sum = vec![0.0; d * d];
-            let (mut sums, mut extremes) = (vec![T::default(); d], vec![T::default(); d]);
+            let (mut sums, mut extremes) = (vec![0.0; d], vec![T::default(); d]);
             let panels = Panels::pack(&kernel, &rows, &shift, &mut sums, &mut extremes);
             for (band, rows) in sum.chunks_mut(BAND * d).enumerate() {
                 for j in (0..d).step_by(kernel.panels * kernel.lanes) {
@@ -242,7 +242,7 @@ mod tests {
             }
             for i in 0..d {
                 let deviations = || rows.iter().skip(i).step_by(d).map(|v| (*v - shift[i]).into());
-                assert!((deviations().sum::<f64>() - sums[i].into()).abs() <= tolerance * n as f64);
+                assert!((deviations().sum::<f64>() - sums[i]).abs() <= tolerance * n as f64);
                 assert_eq!(deviations().map(f64::abs).fold(0.0, f64::max), extremes[i].into().abs());
             }
         }
