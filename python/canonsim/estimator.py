@@ -45,7 +45,7 @@ class CSA:
     >>> z = rng.standard_normal((400, 2))
     >>> X = z @ rng.standard_normal((2, 6)) + 0.5 * rng.standard_normal((400, 6))
     >>> Y = z @ rng.standard_normal((2, 4)) + 0.5 * rng.standard_normal((400, 4))
-    >>> csa = CSA().fit(X, Y)
+    >>> csa = CSA(n_components=2).fit(X, Y)
     >>> csa.transform(X).shape
     (400, 2)
     >>> csa.score(X, Y) > 1.0
