@@ -5,6 +5,9 @@
 //! rows, and added to the f64 scatter: rounding does not grow with the number of rows.
 
 mod kernel;
+mod loops;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::ops::Range;
 use std::sync::Mutex;
