@@ -1,0 +1,247 @@
+"""How well scores find pairs: retrieval of the partner, and telling pairs from mismatches, each with its chance level.
+
+All functions are pure, take the true pairs as equal rows, and need no two-dimensional array larger than a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "auc",
+    "mismatch_auc",
+    "partner_ranks",
+    "recall_chance",
+    "retrieval_recall",
+    "retrieval_summary",
+]
+
+Scores = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
+"""Scores (n, m) of rows x (n, p) with rows y (m, q); higher for a better match."""
+
+
+def partner_ranks(scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count, for every query, the items that score above its partner and the items that tie with it.
+
+    Parameters
+    ----------
+    scores : array_like (n, m), m >= n
+        Score of query i with item j; the partner of query i is item i. Higher is better.
+
+    Returns
+    -------
+    above, tied : ndarray (n,) int64
+        Items with a higher score than the partner; items other than the partner with the same score.
+
+    Raises
+    ------
+    ValueError
+        If `scores` is not a matrix with at least as many columns as rows, is empty, or contains NaN.
+
+    Examples
+    --------
+    >>> above, tied = partner_ranks([[3.0, 1.0], [2.0, 2.0]])
+    >>> above.tolist(), tied.tolist()
+    ([0, 0], [0, 1])
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < scores.shape[0]:
+        raise ValueError(f"scores must have the shape (n, m) with m >= n >= 1, not {scores.shape}")
+    return _count(scores, np.arange(len(scores)))
+
+
+def retrieval_recall(scores: ArrayLike, k: int) -> float:
+    """Probability that the partner is among the first k items, over the queries (the rows), ties in random order.
+
+    A partner behind `above` items and tied with `tied` others is among the first k with probability
+    ``clip((k - above) / (tied + 1), 0, 1)``: constant scores give exactly the chance level, in any order of the rows.
+
+    Parameters
+    ----------
+    scores : array_like (n, m), m >= n
+        As for `partner_ranks`; transpose them for the other direction.
+    k : int
+        At least 1.
+
+    Returns
+    -------
+    float
+        In [0, 1]; chance is `recall_chance` (m, k).
+
+    Raises
+    ------
+    ValueError
+        As `partner_ranks`, or if `k` is less than 1.
+
+    Examples
+    --------
+    >>> retrieval_recall([[3.0, 1.0], [2.0, 2.0]], k=1)
+    0.75
+    """
+    return _recall(*partner_ranks(scores), k)
+
+
+def recall_chance(items: int, k: int) -> float:
+    """Recall at k of a random order of `items` items.
+
+    Examples
+    --------
+    >>> recall_chance(300, 10)
+    0.03333333333333333
+    """
+    if items < 1 or k < 1:
+        raise ValueError(f"items and k must be at least 1, not {items} and {k}")
+    return min(k, items) / items
+
+
+def auc(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Area under the ROC curve: P(positive > negative) + P(positive = negative) / 2, exact with ties.
+
+    Parameters
+    ----------
+    positive, negative : array_like (n,), (m,)
+        Scores of the true cases and of the others. Only their order counts.
+
+    Returns
+    -------
+    float
+        In [0, 1]; chance is 0.5.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty or contains NaN.
+
+    Examples
+    --------
+    >>> auc([3.0, 1.0], [2.0, 1.0])
+    0.625
+    """
+    import torch
+    from torchmetrics.functional.classification import binary_auroc
+
+    positive, negative = np.ravel(positive), np.ravel(negative)
+    for name, side in (("positive", positive), ("negative", negative)):
+        if side.size == 0 or np.isnan(side).any():
+            raise ValueError(f"{name} must hold at least one score and no NaN; got {side.size} scores")
+    # torchmetrics squashes scores outside [0, 1] by a sigmoid, which makes ties of large ones: ranks stay as they are.
+    _, order = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+    ranks = torch.from_numpy(order / max(1, order.max()))
+    target = torch.cat([torch.ones(positive.size, dtype=torch.long), torch.zeros(negative.size, dtype=torch.long)])
+    return float(binary_auroc(ranks, target))
+
+
+def mismatch_auc(score_pairs: Callable[[NDArray[Any], NDArray[Any]], ArrayLike], x: ArrayLike, y: ArrayLike) -> float:
+    """ROC AUC of telling the true pairs (x_i, y_i) from the mismatches (x_i, y_{i+1}).
+
+    Every x is scored with its own y and with the next row's (the last with the first), so both classes hold every row
+    of both sides once, and a score that looks at one side only is at chance, 0.5. Rows should come in an order that has
+    nothing to do with what they show: similar neighbours make the task harder.
+
+    Parameters
+    ----------
+    score_pairs : callable
+        Row-wise scores (n,) of x (n, p) with y (n, q), for instance `space.log_odds_pairwise`.
+    x, y : array_like (n, p), (n, q)
+        Pairs as equal rows, n >= 2.
+
+    Returns
+    -------
+    float
+        In [0, 1]; chance is 0.5.
+
+    Raises
+    ------
+    ValueError
+        If the row counts differ or there are fewer than two rows.
+
+    Examples
+    --------
+    >>> x = np.eye(4)
+    >>> mismatch_auc(lambda x, y: (x * y).sum(axis=1), x, x)
+    1.0
+    """
+    x, y = _pairs(x, y)
+    return auc(score_pairs(x, y), score_pairs(x, np.roll(y, -1, axis=0)))
+
+
+def retrieval_summary(
+    score: Scores, x: ArrayLike, y: ArrayLike, ks: Sequence[int] = (1, 5, 10), block: int = 1024
+) -> dict[str, dict[str, float]]:
+    """Retrieval of each row's partner among all rows of the other side, in both directions, beside chance.
+
+    Parameters
+    ----------
+    score : callable
+        Scores (n, m) of x (n, p) with y (m, q), for instance `space.similarity`. It is called on blocks of x with all
+        of y, and on all of x with blocks of y.
+    x, y : array_like (n, p), (n, q)
+        Pairs as equal rows, n >= 2.
+    ks : sequence of int
+        Lengths of the result list.
+    block : int
+        Queries scored at once: memory is block * n scores.
+
+    Returns
+    -------
+    dict
+        ``{"x_to_y": ..., "y_to_x": ..., "mean": ..., "chance": ...}``, each a dict with the keys ``"R@1"``, ``"R@5"``,
+        ..., ``"median_rank"``. Ranks begin at 1; a partner tied with t others has the middle rank, above + 1 + t / 2.
+        Recall is that of `retrieval_recall`.
+
+    Raises
+    ------
+    ValueError
+        If the row counts differ, there are fewer than two rows, or a score is NaN.
+
+    Examples
+    --------
+    >>> x = np.eye(4)
+    >>> summary = retrieval_summary(lambda x, y: x @ y.T, x, x, ks=(1,))
+    >>> summary["x_to_y"], summary["chance"]
+    ({'R@1': 1.0, 'median_rank': 1.0}, {'R@1': 0.25, 'median_rank': 2.5})
+    """
+    x, y = _pairs(x, y)
+    n = len(x)
+    counts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
+    for start in range(0, n, block):
+        rows = np.arange(start, min(start + block, n))
+        counts["x_to_y"].append(_count(np.asarray(score(x[rows], y)), rows))
+        counts["y_to_x"].append(_count(np.asarray(score(x, y[rows])).T, rows))
+    summary: dict[str, dict[str, float]] = {}
+    for direction, blocks in counts.items():
+        above, tied = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        summary[direction] = {f"R@{k}": _recall(above, tied, k) for k in ks}
+        summary[direction]["median_rank"] = float(np.median(above + 1 + tied / 2))
+    summary["mean"] = {name: (value + summary["y_to_x"][name]) / 2 for name, value in summary["x_to_y"].items()}
+    summary["chance"] = {f"R@{k}": recall_chance(n, k) for k in ks} | {"median_rank": (n + 1) / 2}
+    return summary
+
+
+def _count(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the items above and tied with the partner `partners[i]` of every query i of `scores` (n, m)."""
+    if np.isnan(scores).any():
+        raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
+    own = scores[np.arange(len(scores)), partners][:, None]
+    return (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+
+
+def _recall(above: NDArray[np.int64], tied: NDArray[np.int64], k: int) -> float:
+    """Mean probability of a place among the first k."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return float(np.clip((k - above) / (tied + 1.0), 0.0, 1.0).mean())
+
+
+def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Check that x and y are matrices with the same number of rows, at least two."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
+        raise ValueError(
+            f"x and y must be matrices with the same number of rows, at least 2; got {x.shape} and {y.shape}"
+        )
+    return x, y
