@@ -1,8 +1,13 @@
 """Fixtures that several tests share."""
 
 import pytest
+from hypothesis import settings
 
 from synthetic import related
+
+# The machine may be busy: how long an example takes says nothing.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

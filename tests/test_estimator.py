@@ -66,6 +66,20 @@ def test_partial_fit_in_any_batches_is_fit():
     assert parts.space_.ridge == whole.space_.ridge
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_partial_fit_waits_for_enough_pairs(batch):
+    x, y = related(n=30)
+    csa = CSA()
+    csa.partial_fit(x[:1], y[:1])
+    with pytest.raises(ValueError, match="not fitted yet"):
+        csa.transform(x)
+    for start in range(1, 30, batch):
+        csa.partial_fit(x[start : start + batch], y[start : start + batch])
+    whole = CSA().fit(x, y)
+    assert csa.space_.ridge == whole.space_.ridge
+    np.testing.assert_allclose(csa.correlations_, whole.correlations_, atol=1e-9)
+
+
 def test_a_refused_batch_changes_nothing():
     x, y = related()
     csa = CSA().fit(x, y)

@@ -217,6 +217,7 @@ BAD = {
     "integer tensor": (lambda x, y: (torch.tensor(x).int(), torch.tensor(y)), TypeError, "int32"),
     "objects": (lambda x, y: (x.astype(object), y), TypeError, "object"),
     "complex": (lambda x, y: (x.astype(complex), y), TypeError, "complex"),
+    "masked": (lambda x, y: (np.ma.masked_greater(x, 1.0), y), TypeError, "MaskedArray"),
     "list": (lambda x, y: (x.tolist(), y), TypeError, "x must be a numpy array or torch tensor"),
 }
 
@@ -300,6 +301,9 @@ def test_states_that_no_rows_made_are_refused(pairs):
         lambda s: s.update(means=s["means"][:1]),
         lambda s: s.update(means=s["means"][:, 1:]),
         lambda s: s.update(roundoffs=s["roundoffs"] * 0),
+        lambda s: s.update(counts=np.full(2, 2**63, np.uint64)),
+        lambda s: s.update(means=s["means"] * 1e200),
+        lambda s: s["scatters"].__setitem__((0, 1), 1e9),
     ):
         state = moments.state()
         spoil(state)
@@ -322,9 +326,22 @@ def test_moments_on_a_device_are_the_same(pairs):
             y[:4],
             ids[:4],
         )
+    large = torch.full((4, 12), 1.0, dtype=torch.float64)
+    large[2, 3] = 1e200
+    with pytest.raises(ValueError, match="row 2, column 3"):
+        device.update(large, y[:4], ids[:4])
     found = PairedMoments.from_state(device.state())
     assert found.fold_counts.tolist() == direct.fold_counts.tolist()
     assert_moments(found, *pairs)
+
+
+def test_a_device_keeps_the_precision_of_the_rows(pairs):
+    x, y = (torch.from_numpy(side).half() for side in pairs)
+    direct = PairedMoments(12, 8, folds=1)
+    direct.update(x, y)
+    device = DeviceMoments(12, 8, 1, torch.device("cpu"))
+    device.update(x, y, np.arange(len(x)))
+    assert device.state()["roundoffs"] == direct.state()["roundoffs"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

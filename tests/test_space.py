@@ -194,6 +194,23 @@ def test_a_saved_model_is_the_model(tmp_path, folds):
     space.save_pretrained(tmp_path / "model")
 
 
+def test_spaces_share_no_memory():
+    space, x, y = space_of()
+    before = space.similarity(x, y)
+    short = space.truncate(2)
+    short.x_mean += 1
+    space.weights[:] = 0
+    assert space.held_out_correlations[0] > 0
+    np.testing.assert_array_equal(space.similarity(x, y), before)
+
+
+def test_scores_that_overflow_are_refused():
+    space, x, y = space_of()
+    x[2] = 1e200
+    with pytest.raises(ValueError, match="row 2"):
+        space.log_odds(x, y)
+
+
 def spoil_bytes(path, change):
     path.write_bytes(change(path.read_bytes()))
 

@@ -12,6 +12,8 @@ from canonsim import _native
 
 # Rows multiplied at a time: large enough for the device to be busy, small enough to fit beside a model.
 _BLOCK = 4096
+# As in the core: squares of larger values overflow.
+_LARGEST = 1e145
 
 
 class DeviceMoments:
@@ -39,6 +41,7 @@ class DeviceMoments:
         self._scatters: list[torch.Tensor | None] = [None] * folds
         self._waiting: list[tuple[torch.Tensor, npt.NDArray[np.int64]]] = []
         self._waiting_rows = 0
+        self._roundoff = float(np.finfo(np.float64).eps) / 2
 
     def update(self, x: torch.Tensor, y: torch.Tensor, ids: npt.NDArray[np.int64]) -> None:
         """Add pairs (n, p), (n, q) with ids (n,).
@@ -50,11 +53,18 @@ class DeviceMoments:
         """
         x, y = x.detach(), y.detach()
         for argument, rows in (("x", x), ("y", y)):
-            if not bool(torch.isfinite(rows).all()):
-                row, column = (int(i) for i in torch.nonzero(~torch.isfinite(rows))[0])
+            fits = rows.abs() <= _LARGEST if rows.dtype == torch.float64 else torch.isfinite(rows)
+            if not bool(fits.all()):
+                row, column = (int(i) for i in torch.nonzero(~fits)[0])
                 value = float(rows[row, column])
-                raise ValueError(f"{argument} holds {value} in row {row}, column {column}; every value must be finite")
+                raise ValueError(
+                    f"{argument} holds {value} in row {row}, column {column}; every value must be finite, "
+                    f"of magnitude {_LARGEST:g} at most"
+                )
         dtype = torch.promote_types(x.dtype, y.dtype)
+        if dtype != torch.float64:
+            # As in the core, the precision is that of the rows.
+            self._roundoff = max(self._roundoff, float(np.finfo(np.float32).eps) / 2)
         # A copy: the caller may write to its tensors while these rows wait.
         self._waiting.append((torch.cat([x.to(dtype), y.to(dtype)], dim=1), _native.folds_of(ids, self.folds)))
         self._waiting_rows += len(x)
@@ -99,16 +109,15 @@ class DeviceMoments:
         for k, scatter in enumerate(self._scatters):
             if scatter is not None:
                 scatters[k] = scatter[lower[0], lower[1]].cpu().numpy()
-        roundoff = float(np.finfo(np.float64).eps) / 2
         state: dict[str, npt.NDArray[Any]] = {
             "counts": np.array(self._counts),
             "means": self._means.cpu().numpy(),
             "scatters": scatters,
-            "roundoffs": np.full(self.folds, roundoff),
+            "roundoffs": np.full(self.folds, self._roundoff),
         }
         for side, width in (("unpaired_x", self.x_dim), ("unpaired_y", self.y_dim)):
             state[f"{side}.counts"] = np.zeros(1, np.int64)
             state[f"{side}.means"] = np.zeros((1, width))
             state[f"{side}.scatters"] = np.zeros((1, width * (width + 1) // 2))
-            state[f"{side}.roundoffs"] = np.array([roundoff])
+            state[f"{side}.roundoffs"] = np.array([self._roundoff])
         return state

@@ -85,7 +85,10 @@ class CSA:
         return self._update(moments, x, y, groups, X)
 
     def partial_fit(self, X: Any, Y: Any, groups: Any = None) -> Self:
-        """Add pairs to those seen so far and fit again; as `fit`, whatever the batches."""
+        """Add pairs to those seen so far and fit again; as `fit`, whatever the batches.
+
+        While the pairs are too few for a fit they are kept, and the estimator is not fitted yet.
+        """
         x, y = _blocks(X, Y)
         if hasattr(self, "moments_"):
             _check_width(x, self.moments_.x_dim, "X")
@@ -93,7 +96,7 @@ class CSA:
             moments = self.moments_.copy()
         else:
             moments = PairedMoments(x.shape[1], y.shape[1], folds=self.folds)
-        return self._update(moments, x, y, groups, X)
+        return self._update(moments, x, y, groups, X, wait=True)
 
     def _update(
         self,
@@ -102,8 +105,13 @@ class CSA:
         y: npt.NDArray[np.float64],
         groups: Any,
         X: Any,
+        *,
+        wait: bool = False,
     ) -> Self:
         moments.update(x, y, None if groups is None else _group_ids(groups, len(x)))
+        if wait and not self._suffice(moments):
+            self.moments_ = moments
+            return self
         if moments.count < 2:
             raise ValueError(f"CSA needs at least 2 pairs, got n_samples = {moments.count}")
         space = fit(moments, self.n_components, self.ridge, self.weights)
@@ -116,6 +124,13 @@ class CSA:
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         return self
+
+    def _suffice(self, moments: PairedMoments) -> bool:
+        """Whether the pairs suffice for a fit; moments without folds wait for nothing that more pairs would bring."""
+        if self.folds == 1 or not (self.ridge == "auto" or self.weights == "held-out"):
+            return moments.count >= 2
+        counts = moments.fold_counts
+        return bool((counts > 0).sum() >= 2 and moments.count - counts.max() >= 2)
 
     def transform(self, X: Any, Y: Any = None) -> Any:
         """Canonical variates of ``X`` (n, r); with ``Y``, those of both.

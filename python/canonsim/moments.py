@@ -91,8 +91,8 @@ class PairedMoments:
     def native(self) -> _native.Moments:
         """The state in the Rust core, with all rows that waited on a device."""
         if self._on_device is not None:
-            waiting, self._on_device = self._on_device, None
-            self._native.merge(_from_state(waiting.state()))
+            self._native.merge(_from_state(self._on_device.state()))
+            self._on_device = None
         return self._native
 
     @property

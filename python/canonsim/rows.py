@@ -34,7 +34,7 @@ def check_rows(rows: Rows, argument: str, width: int | None = None) -> None:
     ValueError
         For another number of dimensions or columns.
     """
-    if not (isinstance(rows, np.ndarray) or is_tensor(rows)):
+    if not (isinstance(rows, np.ndarray) or is_tensor(rows)) or isinstance(rows, np.ma.MaskedArray):
         raise TypeError(f"{argument} must be a numpy array or torch tensor of floats, got {type(rows).__name__}")
     if not _is_floating(rows):
         raise TypeError(f"{argument} must hold f16, bf16, f32 or f64 values, got {rows.dtype}; convert it first")
@@ -46,7 +46,9 @@ def check_rows(rows: Rows, argument: str, width: int | None = None) -> None:
 
 def _is_floating(rows: Rows) -> bool:
     if is_tensor(rows):
-        return rows.dtype.is_floating_point
+        import torch
+
+        return rows.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     return np.asarray(rows).dtype.type in _NATIVE_FLOATS
 
 
@@ -58,11 +60,9 @@ def to_native(rows: Rows) -> Array:
     if is_tensor(rows):
         import torch
 
-        rows = rows.detach().cpu()
+        rows = rows.detach().cpu().resolve_conj().resolve_neg()
         if rows.dtype == torch.bfloat16:
             return rows.view(torch.uint16).numpy()
-        if rows.dtype not in (torch.float16, torch.float32, torch.float64):
-            rows = rows.float()
         return rows.numpy()
     array = np.asarray(rows)
     if not array.dtype.isnative:
@@ -88,4 +88,6 @@ def to_ids(ids: Ids, count: int) -> npt.NDArray[np.int64]:
         raise TypeError(f"ids must be integers, got {array.dtype}")
     if array.shape != (count,):
         raise ValueError(f"ids must be one integer for each row, shape ({count},), got shape {array.shape}")
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"ids must be below 2^63, got {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int64)

@@ -89,15 +89,15 @@ class CanonicalSpace:
         count: int,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.x_mean = x_mean
-        self.y_mean = y_mean
-        self.x_projection = x_projection
-        self.y_projection = y_projection
-        self.x_std = x_std
-        self.y_std = y_std
-        self.correlations = correlations
-        self.held_out_correlations = held_out_correlations
-        self.weights = weights
+        self.x_mean = x_mean.copy()
+        self.y_mean = y_mean.copy()
+        self.x_projection = x_projection.copy()
+        self.y_projection = y_projection.copy()
+        self.x_std = x_std.copy()
+        self.y_std = y_std.copy()
+        self.correlations = correlations.copy()
+        self.held_out_correlations = None if held_out_correlations is None else held_out_correlations.copy()
+        self.weights = weights.copy()
         self.weighting = weighting
         self.ridge = ridge
         self.count = count
@@ -117,10 +117,16 @@ class CanonicalSpace:
                 raise ValueError(f"{name} must be f64 of shape {shapes.get(name)}, got {array.dtype} {array.shape}")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} holds values that are not finite")
-        if held_out is not None and (held_out.shape != (r,) or not ((held_out >= 0) & (held_out < 1)).all()):
-            raise ValueError("held_out_correlations must be (r,) in [0, 1)")
-        if not ((self.correlations >= 0) & (self.correlations <= 1)).all():
-            raise ValueError("correlations must lie in [0, 1]")
+        if held_out is not None:
+            ordered = held_out.shape == (r,) and bool((np.diff(held_out) <= 0).all())
+            if held_out.dtype != np.float64 or not ordered or not ((held_out >= 0) & (held_out < 1)).all():
+                raise ValueError("held_out_correlations must be (r,) f64, nonincreasing, in [0, 1)")
+        if not ((self.correlations >= 0) & (self.correlations <= 1)).all() or (np.diff(self.correlations) > 0).any():
+            raise ValueError("correlations must be nonincreasing, in [0, 1]")
+        if not all(np.isfinite(value) and value >= 0 for value in self.ridge):
+            raise ValueError(f"ridge must be finite and at least 0, got {self.ridge}")
+        if self.count < 2:
+            raise ValueError(f"count must be at least 2, got {self.count}")
         if any((getattr(self, name) < 0).any() for name in ("weights", "x_std", "y_std")):
             raise ValueError("weights and standard deviations must not be negative")
         if self.weighting not in ("held-out", "training", "equal"):
@@ -171,7 +177,8 @@ class CanonicalSpace:
         x : (n, p)
         score : "similarity" or "log_odds"
             Vectors have r columns for the similarity, r + 2 for the log odds. Only those with held-out weights are of
-            unit length: an index must use the inner product and must not normalise.
+            unit length: an index must use the inner product and must not normalise. Log odds of strong correlations are
+            small differences of large numbers: give f64 rows where they matter to less than a nat.
 
         Returns
         -------
@@ -331,14 +338,18 @@ class CanonicalSpace:
             done = []
             for start in starts:
                 block = rows[start : start + _BLOCK].to(side.mean.dtype)
-                _check_finite(torch.isfinite(block.detach()).all(dim=1).cpu().numpy(), argument, start)
                 done.append(work(side, block))
+                # What overflows in the scores is refused with what was not finite to begin with.
+                finite = torch.isfinite(done[-1].detach()).all(dim=1) & torch.isfinite(block.detach()).all(dim=1)
+                _check_finite(finite.cpu().numpy(), argument, start)
             return torch.cat(done)
         blocks = []
         for start in starts:
             wide = np.asarray(rows[start : start + _BLOCK], dtype=np.float64)
-            _check_finite(np.asarray(np.isfinite(wide).all(axis=1)), argument, start)
-            blocks.append(work(self._sides[None][index], wide))
+            with np.errstate(over="ignore", invalid="ignore"):
+                blocks.append(work(self._sides[None][index], wide))
+            # What overflows in the scores is refused with what was not finite to begin with.
+            _check_finite(np.isfinite(wide).all(axis=1) & np.isfinite(blocks[-1]).all(axis=1), argument, start)
         return np.concatenate(blocks)
 
     def _sides_on(self, device: torch.device) -> tuple[Side, Side]:
@@ -377,4 +388,5 @@ def _check_kinds(x: Rows, y: Rows) -> None:
 
 def _check_finite(finite: npt.NDArray[np.bool_], argument: str, first: int) -> None:
     if not finite.all():
-        raise ValueError(f"{argument} holds NaN or infinite values in row {first + int(finite.argmin())}")
+        row = first + int(finite.argmin())
+        raise ValueError(f"{argument} holds NaN or infinite values, or values whose scores overflow, in row {row}")

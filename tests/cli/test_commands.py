@@ -70,7 +70,7 @@ def test_options_of_the_fit(features):
         (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--ridge", "-1"], "ridge must be"),
         (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--components", "few"], "--components"),
         (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--components", "99"], "smaller width, 8"),
-        (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--folds", "1"], "two folds"),
+        (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--folds", "1"], "--folds 1 holds nothing out"),
         (["fit", "{}/x.npy", "{}/y.npy", "-o", "{}/m", "--x-encoder", "eyes"], "ready features"),
         (["fit", "{}/bad.npy", "{}/y.npy", "-o", "{}/m"], "row 3"),
         (["fit", "{}/integers.npy", "{}/y.npy", "-o", "{}/m"], "int64"),

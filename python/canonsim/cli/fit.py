@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   canonsim fit captions.csv --x image:file --y text:caption \\
       --x-encoder facebook/dinov2-small --y-encoder sentence-transformers/all-MiniLM-L6-v2 -o model
+  canonsim fit scans.csv --x points:scan --y text:caption --y-encoder sentence-transformers/all-MiniLM-L6-v2 -o model
   canonsim fit images.npy texts.npy -o model
 """
 
@@ -49,6 +50,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fit, save, and say how well."""
+    from canonsim.canonical import checked_ridge
     from canonsim.data import FeaturePairs
 
     arguments = {
@@ -56,6 +58,11 @@ def run(options: argparse.Namespace) -> None:
         "n_components": _components(options.components),
         "weights": options.weights,
     }
+    if options.folds == 1 and (options.ridge == "auto" or options.weights == "held-out"):
+        raise ValueError(
+            "--folds 1 holds nothing out: it needs --ridge NUMBER (or oas) and --weights training (or equal)"
+        )
+    checked_ridge(arguments["ridge"])
     pairs = open_pairs(options)
     x_encoder = make_encoder(pairs.x_kind, options.x_encoder, "x")
     y_encoder = make_encoder(pairs.y_kind, options.y_encoder, "y")
@@ -133,7 +140,7 @@ def _summary(space: CanonicalSpace) -> str:
     lines = [f"{space.count} pairs, {space.n_components} directions, relative ridges {ridge}"]
     shown = [i for i in (0, 4, 9, 19, 49, 99) if i < space.n_components]
     rows = [("correlation of direction", [str(i + 1) for i in shown])]
-    rows.append(("in training", [f"{space.correlations[i]:.2f}" for i in shown]))
+    rows.append(("in training, ridged", [f"{space.correlations[i]:.2f}" for i in shown]))
     if space.held_out_correlations is not None:
         rows.append(("held out", [f"{space.held_out_correlations[i]:.2f}" for i in shown]))
     lines += [f"{name:<26}" + "".join(f"{value:>7}" for value in values) for name, values in rows]

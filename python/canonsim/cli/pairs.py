@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 _FEATURES = (".npy", ".safetensors", ".parquet")
 
 DATA_HELP = (
-    "a table (.csv, .jsonl, .parquet) with --x and --y; a folder of lidar scans (velodyne/ and image_2/, as KITTI has "
-    "them); or ready features: two of .npy, .safetensors[:TENSOR], .parquet[:COLUMN], x first"
+    "a table (.csv, .json, .jsonl, .parquet) with --x and --y; a folder of lidar scans as KITTI has them (velodyne/ "
+    "with image_2/, or --captions); or ready features: two of .npy, .safetensors[:TENSOR], .parquet[:COLUMN], x first"
 )
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name pairs."""
     parser.add_argument("data", nargs="+", metavar="DATA", help=DATA_HELP)
-    for side, example in (("x", "image:file"), ("y", "text:caption")):
+    # KIND is image, text, audio or points; points need no encoder.
+    for side, example in (("x", "image:file or points:scan"), ("y", "text:caption or audio:file")):
         parser.add_argument(f"--{side}", metavar="KIND:COLUMN", help=f"what a table's {side} is, such as {example}")
+    parser.add_argument(
+        "--captions", metavar="FILE", help="JSON of the captions of a folder of scans, {frame: caption}"
+    )
     add_loading(parser)
 
 
@@ -51,10 +55,10 @@ def open_pairs(options: argparse.Namespace) -> PairDataset:
     if len(data) == 2 and columns == (None, None):
         return FeaturePairs(*data)
     if len(data) == 1 and Path(data[0]).is_dir() and columns == (None, None):
-        return KittiPairs(data[0])
+        return KittiPairs(data[0], captions=options.captions)
     if len(data) == 1 and None not in columns:
         return TablePairs(data[0], x=options.x, y=options.y)
-    if len(data) == 1 and Path(data[0]).suffix in {".csv", ".jsonl", ".parquet"}:
+    if len(data) == 1 and Path(data[0]).suffix in {".csv", ".json", ".jsonl", ".parquet"}:
         raise ValueError(f"the table {data[0]} needs --x KIND:COLUMN and --y KIND:COLUMN, such as --x image:file")
     raise ValueError(f"DATA is {DATA_HELP}; got {' '.join(data)}")
 

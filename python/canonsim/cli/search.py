@@ -29,8 +29,9 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "search",
         help="find what a text describes",
-        description="Encode the files of a folder and print those that each text describes best, with the log odds "
-        "that they belong together.",
+        description="Encode the files of a folder and print those that each text describes best: by the log odds, in "
+        "nats, that they belong together. Above 0 they are more likely a pair than not; a text unlike those of the fit "
+        "gets low odds everywhere.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -43,7 +44,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Encode the gallery and the texts, rank by similarity, print."""
+    """Encode the gallery and the texts, rank by log odds, print."""
     import numpy as np
 
     from canonsim import CanonicalSpace
@@ -65,13 +66,10 @@ def run(options: argparse.Namespace) -> None:
     items: list[Any] = [file.read_text("utf-8") for file in files] if gallery_encoder.kind == "text" else list(files)
     gallery = gallery_encoder.encode(items, batch_size=options.batch_size, progress=True)
     queries = text_encoder.encode(options.queries, batch_size=options.batch_size)
-    if text_is_x:
-        ranking, odds = space.similarity(queries, gallery), space.log_odds(queries, gallery)
-    else:
-        ranking, odds = space.similarity(gallery, queries).T, space.log_odds(gallery, queries).T
-    for text, scores, row in zip(options.queries, ranking, odds, strict=True):
+    odds = space.log_odds(queries, gallery) if text_is_x else space.log_odds(gallery, queries).T
+    for text, row in zip(options.queries, odds, strict=True):
         print(f"\n{text}")
-        for i in np.argsort(-scores, kind="stable")[: options.k]:
+        for i in np.argsort(-row, kind="stable")[: options.k]:
             print(f"  {row[i]:+7.2f}  {files[i].relative_to(options.gallery)}")
 
 

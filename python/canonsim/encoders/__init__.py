@@ -33,3 +33,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'canonsim.encoders' has no attribute {name!r}")
     return getattr(importlib.import_module(f"canonsim.encoders.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -45,8 +45,9 @@ class CSACallback(pl.Callback):
     `DualEncoder` does not encode the counted batches a second time.
 
     In ``Trainer.fit`` of any module, on one device, it accumulates each training epoch, fits at the epoch's end and
-    logs ``csa_held_out_1`` to ``csa_held_out_3``, ``csa_held_out_mean`` and ``csa_held_out_information`` (nats), which
-    loggers, ``ModelCheckpoint(monitor=..., save_on_train_epoch_end=True)`` and
+    logs ``csa_held_out_1`` to ``csa_held_out_3``, ``csa_held_out_mean`` (over as many directions as there are) and
+    ``csa_held_out_information`` (nats; the one to monitor), which loggers,
+    ``ModelCheckpoint(monitor=..., save_on_train_epoch_end=True)`` and
     ``EarlyStopping(monitor=..., check_on_train_epoch_end=True)`` see. Its state is part of the checkpoint, to which it
     adds about ``4 * folds * (p + q)**2`` bytes.
 

@@ -71,7 +71,7 @@ class DualEncoder(pl.LightningModule):
 
 def _encode(encoder: torch.nn.Module | None, batch: Mapping[str, Any], side: str) -> torch.Tensor:
     if not isinstance(batch, Mapping) or side not in batch:
-        found = list(batch) if isinstance(batch, Mapping) else type(batch).__name__
-        raise ValueError(f"DualEncoder takes batches with the keys 'x' and 'y'; {side!r} is not in {found}")
+        found = f"{side!r} is not in {list(batch)}" if isinstance(batch, Mapping) else f"got a {type(batch).__name__}"
+        raise ValueError(f"DualEncoder takes batches with the keys 'x' and 'y'; {found}: let the data set give dicts")
     features: torch.Tensor = batch[side] if encoder is None else encoder(batch[side])
     return features

@@ -1,5 +1,7 @@
 //! From moments to canonical directions: regularise, whiten each side, singular value decomposition.
 
+use std::cell::OnceCell;
+
 use faer::{Mat, MatRef};
 
 use crate::dense::{self, Svd};
@@ -56,6 +58,8 @@ pub(crate) struct Side {
     constant: Vec<bool>,
     /// Rounding of an entry, relative to the variances of its columns.
     rounding: f64,
+    /// See [`Side::is_singular`]; it does not depend on the ridge.
+    singular: OnceCell<bool>,
 }
 
 impl Covariances {
@@ -74,6 +78,7 @@ impl Covariances {
             matrix: part(d, d, start, start),
             constant: (start..start + d).map(|i| moments.is_constant(i)).collect(),
             rounding: rounding(moments.unit(), rows),
+            singular: OnceCell::new(),
         };
         Ok(Self { rows, xx: side(p, 0), yy: side(q, p), xy: part(p, q, 0, p) })
     }
@@ -108,49 +113,73 @@ impl Side {
     /// shrinks to `(1 - s) C + s mu I`: the ridge is `s / (1 - s)`.
     pub fn oas(&self, rows: u64) -> f64 {
         let p = self.width() as f64;
-        // The formula is for the covariance over n.
-        let biased = 1.0 - 1.0 / rows as f64;
-        let trace = self.ridge(p) * biased;
-        let squares = (self.matrix.norm_l2() * biased).powi(2);
-        let distance = (rows as f64 + 1.0 - 2.0 / p) * (squares - trace * trace / p);
-        let shrinkage = ((1.0 - 2.0 / p) * squares + trace * trace) / distance;
-        // A covariance that is a multiple of the identity may be shrunk without end.
-        if (0.0..MOST_SHRINKAGE).contains(&shrinkage) {
-            shrinkage / (1.0 - shrinkage)
-        } else {
-            MOST_SHRINKAGE / (1.0 - MOST_SHRINKAGE)
+        let mean = self.ridge(1.0);
+        if self.width() == 1 || mean <= 0.0 {
+            return 0.0;
         }
+        // Relative to the mean variance, so that squares neither overflow nor vanish. The formula is for the covariance
+        // over n, but a factor to both sides of the fraction changes nothing.
+        let squares = (0..self.width())
+            .flat_map(|j| (0..self.width()).map(move |i| (self.matrix[(i, j)] / mean).powi(2)))
+            .sum::<f64>();
+        let distance = (rows as f64 + 1.0 - 2.0 / p) * (squares - p);
+        let shrinkage = ((1.0 - 2.0 / p) * squares + p * p) / distance;
+        // A covariance that is a multiple of the identity may be shrunk without end.
+        let shrinkage = if (0.0..MOST_SHRINKAGE).contains(&shrinkage) { shrinkage } else { MOST_SHRINKAGE };
+        shrinkage / (1.0 - shrinkage)
     }
 
-    /// `W` with `W^T (C + ridge I) W = I`, of full rank where that is safe, else of the numerical rank.
+    /// `W` with `W^T (C + ridge I) W = I` on the directions that vary, of full rank where that is safe, else of the
+    /// numerical rank of `C`.
     ///
-    /// Columns are scaled to unit variance first, so that "small" means small beside the column's own variance.
-    /// The Cholesky factor serves where the smallest eigenvalue stands clear of rounding; else directions whose
-    /// eigenvalue does not are dropped, not inverted.
+    /// The Cholesky factor serves where the smallest eigenvalue of `C` stands clear of rounding; else directions whose
+    /// eigenvalue does not are dropped, not inverted: a ridge alone would make directions of them, out of rounding.
     pub fn whiten(&self, ridge: f64, rows: u64) -> Result<Whitening, Error> {
-        let d = self.width();
         let ridge = self.ridge(ridge);
+        if !self.is_singular(rows) {
+            let scale = self.scales(ridge);
+            if let Some(factor) = dense::cholesky(self.scaled(ridge, &scale).as_ref()) {
+                return Ok(Whitening { scale, root: Root::Cholesky(factor) });
+            }
+        }
+        // Without a ridge columns are scaled to unit variance first, so that "small" means small beside the column's own
+        // variance. With one that is relative to the mean variance, smaller columns do not matter.
+        let scale = if ridge > 0.0 { vec![1.0; self.width()] } else { self.scales(0.0) };
+        let (values, vectors) = dense::eigen(self.scaled(0.0, &scale).as_ref())?;
+        let cut = self.cut(values.last().copied().unwrap_or(0.0));
+        let d = self.width();
+        let most = usize::try_from(rows - 1).unwrap_or(d).min(d);
+        let kept: Vec<usize> = (d - most..d).filter(|&i| values[i] > cut).collect();
+        let root = Mat::from_fn(d, kept.len(), |i, j| vectors[(i, kept[j])] / (values[kept[j]] + ridge).sqrt());
+        Ok(Whitening { scale, root: Root::Truncated(root) })
+    }
+
+    /// True where some direction of `C` varies by no more than rounding.
+    fn is_singular(&self, rows: u64) -> bool {
+        *self.singular.get_or_init(|| {
+            if rows <= self.width() as u64 || self.constant.contains(&true) {
+                return true;
+            }
+            let scaled = self.scaled(0.0, &self.scales(0.0));
+            let bound = largest_eigenvalue_bound(scaled.as_ref());
+            dense::cholesky(scaled.as_ref())
+                .is_none_or(|factor| smallest_eigenvalue(factor.as_ref()) <= 10.0 * self.cut(bound))
+        })
+    }
+
+    /// What scales the columns to unit variance; 0 for those that do not vary.
+    fn scales(&self, ridge: f64) -> Vec<f64> {
         let variance = |i: usize| if self.constant[i] { ridge } else { self.matrix[(i, i)] + ridge };
         let inverse_root = |v: f64| if v > 0.0 { v.sqrt().recip() } else { 0.0 };
-        let scale: Vec<f64> = (0..d).map(|i| inverse_root(variance(i))).collect();
-        let scaled = Mat::from_fn(d, d, |i, j| {
+        (0..self.width()).map(|i| inverse_root(variance(i))).collect()
+    }
+
+    /// `S (C + ridge I) S`
+    fn scaled(&self, ridge: f64, scale: &[f64]) -> Mat<f64> {
+        Mat::from_fn(self.width(), self.width(), |i, j| {
             let value = if self.constant[i] || self.constant[j] { 0.0 } else { self.matrix[(i, j)] };
             (value + if i == j { ridge } else { 0.0 }) * scale[i] * scale[j]
-        });
-        let unridged = ridge == 0.0;
-        let singular = unridged && (rows <= d as u64 || self.constant.contains(&true));
-        if !singular
-            && let Some(factor) = dense::cholesky(scaled.as_ref())
-            && smallest_eigenvalue(factor.as_ref()) > 10.0 * self.cut(largest_eigenvalue_bound(scaled.as_ref()))
-        {
-            return Ok(Whitening { scale, root: Root::Cholesky(factor) });
-        }
-        let (values, vectors) = dense::eigen(scaled.as_ref())?;
-        let cut = self.cut(values.last().copied().unwrap_or(0.0));
-        let most = if unridged { usize::try_from(rows - 1).unwrap_or(d).min(d) } else { d };
-        let kept: Vec<usize> = (d - most..d).filter(|&i| values[i] > cut).collect();
-        let root = Mat::from_fn(d, kept.len(), |i, j| vectors[(i, kept[j])] / values[kept[j]].sqrt());
-        Ok(Whitening { scale, root: Root::Truncated(root) })
+        })
     }
 
     /// Eigenvalues up to this may be rounding alone: that of a sum of `d` random errors, and of the solver itself.
@@ -240,6 +269,9 @@ pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<
         return Ok(Canonical { correlations: Vec::new(), a: Mat::zeros(p, 0), b: Mat::zeros(q, 0) });
     }
     let Svd { u, values: rho, v } = dense::svd(cross.as_ref())?;
+    // Below this a singular value is rounding, and its vectors are whatever the solver left there.
+    let floor = rho[0] * f64::EPSILON * 16.0 * cross.nrows().max(cross.ncols()) as f64;
+    let r = rho[..r].iter().take_while(|&&value| value > floor).count();
     let mut a = x.times(u.get(.., ..r));
     let mut b = y.times(v.get(.., ..r));
     for j in 0..r {

@@ -81,11 +81,12 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
     Ok(Fit { count, ridge, mean: total.mean().to_vec(), canonical, x_std, y_std, held_out })
 }
 
-/// The index of the largest sum of squared held-out correlations; of equal ones the last, so the largest ridge.
+/// The index of the largest sum of squared held-out correlations; of equal ones the first, so the smallest ridge.
 fn strongest(measured: &[HeldOut]) -> usize {
     let mut best = 0;
     for (i, held_out) in measured.iter().enumerate() {
-        if held_out.strength() >= measured[best].strength() {
+        // Equal up to rounding is equal: the order of the rows must not choose.
+        if held_out.strength() > measured[best].strength() * (1.0 + 1e-9) {
             best = i;
         }
     }

@@ -1,10 +1,13 @@
 //! Count, mean and centred scatter of rows of one width: a commutative monoid under [`Moments::merge`].
 
 use crate::gram::{self, Block, DEPTH, Float};
+use crate::rows::LARGEST;
 use crate::{Error, Rows};
 
 /// Rows that wait before they are multiplied: small batches cost no more per row than large ones.
 const WAITING: usize = 4 * DEPTH;
+/// Rows that a count may name: as many as f64 counts exactly.
+const MOST_ROWS: u64 = 1 << 53;
 /// Multiples of the rounding of a mean, up to which a column's spread may be rounding alone.
 const CONSTANT: f64 = 16.0;
 
@@ -50,8 +53,13 @@ impl Moments {
                 packed.len()
             ));
         }
-        if let Some(value) = mean.iter().chain(packed).find(|v| !v.is_finite()) {
+        if let Some(value) =
+            mean.iter().find(|v| v.is_nan() || v.abs() > LARGEST).or(packed.iter().find(|v| !v.is_finite()))
+        {
             return refuse(format!("it holds {value}"));
+        }
+        if count > MOST_ROWS {
+            return refuse(format!("{count} rows"));
         }
         if !(f64::EPSILON / 2.0..=1.0).contains(&unit) {
             return refuse(format!("unit roundoff {unit}"));
@@ -59,6 +67,13 @@ impl Moments {
         let diagonal = |i: usize| packed[i * (i + 3) / 2];
         if let Some(i) = (0..d).find(|&i| diagonal(i) < 0.0) {
             return refuse(format!("the scatter of column {i} is {}", diagonal(i)));
+        }
+        let root: Vec<f64> = (0..d).map(|i| diagonal(i).sqrt()).collect();
+        let row = |i: usize| &packed[i * (i + 1) / 2..][..=i];
+        // Cauchy and Schwarz, up to rounding.
+        let exceeds = |i: usize| (0..i).find(|&j| row(i)[j].abs() > root[i] * root[j] * (1.0 + 1e-4));
+        if let Some((i, j)) = (0..d).find_map(|i| exceeds(i).map(|j| (i, j))) {
+            return refuse(format!("the scatter of columns {i} and {j} exceeds what their own scatters allow"));
         }
         if count < 2 && (packed.iter().any(|&v| v != 0.0) || (count == 0 && mean.iter().any(|&v| v != 0.0))) {
             return refuse(format!("{count} rows with a mean or a scatter other than 0"));
@@ -180,21 +195,24 @@ impl Moments {
         let (mut blocks, mut wide) = (Vec::new(), Vec::new());
         for (rows, packed) in rows.chunks(DEPTH * d).zip(gram::pack(rows, d)) {
             match packed {
-                Some(block) => blocks.push(self.place(block)),
+                Some(block) => {
+                    self.unit = self.unit.max(T::UNIT);
+                    blocks.push(self.place(block));
+                }
                 None => {
+                    // A few rows say nothing of what the others need; alone they count as what they are, so that the
+                    // precision does not depend on the batches.
+                    if self.count == 0 && rows.len() / d < gram::FEW {
+                        self.unit = self.unit.max(T::UNIT);
+                    }
                     let rows: Vec<f64> = rows.iter().map(|&v| v.into()).collect();
                     // `Rows::check` bounds the values: in f64 no block is refused.
                     wide.extend(gram::pack(&rows, d).into_iter().flatten().map(|block| self.place(block)));
                 }
             }
         }
-        if !blocks.is_empty() {
-            self.unit = self.unit.max(T::UNIT);
-            gram::add(&blocks, d, &mut self.scatter);
-        }
-        if !wide.is_empty() {
-            gram::add(&wide, d, &mut self.scatter);
-        }
+        gram::add(&blocks, d, &mut self.scatter);
+        gram::add(&wide, d, &mut self.scatter);
     }
 
     /// Moves the count and the mean on over a block, and tells it the way from its own mean to the running one.
@@ -252,15 +270,31 @@ impl Moments {
         // Without any row left nothing may be left of the mean either.
         let weight = if left.count > 0 { a * b / (a + b) } else { b };
         left.add_scaled(other, -1.0, &distance, -weight);
-        if left.count > 1 {
-            return left.is_positive(self).then_some(left);
-        }
         let nothing = |i: usize| left.entry(i, i).abs() <= self.slack() * (self.entry(i, i) + self.rounding(i));
-        if !(0..self.width).all(nothing) {
+        let empty: Vec<bool> = (0..self.width).map(nothing).collect();
+        if left.count > 1 {
+            if !left.is_positive(self) {
+                return None;
+            }
+            left.clear_columns(&empty);
+            return Some(left);
+        }
+        if empty.contains(&false) {
             return None;
         }
         left.scatter.fill(0.0);
         Some(if left.count == 0 { Self::new(self.width) } else { left })
+    }
+
+    /// Sets the scatter of some columns to 0: what rounding left of columns that no longer vary may be negative.
+    fn clear_columns(&mut self, columns: &[bool]) {
+        for (i, row) in self.scatter.chunks_exact_mut(self.width).enumerate() {
+            for (j, value) in row[..=i].iter_mut().enumerate() {
+                if columns[i] || columns[j] {
+                    *value = 0.0;
+                }
+            }
+        }
     }
 
     /// `scatter += sign * other.scatter + weight * distance distance^T`

@@ -25,7 +25,11 @@ impl PairedMoments {
         }
         // Each scatter is allocated at its first row; what can never fit is refused before that.
         let columns = x_width.saturating_add(y_width);
-        let values = columns.checked_mul(columns).and_then(|square| square.checked_mul(folds));
+        let each = columns.checked_mul(columns).and_then(|square| square.checked_add(columns)).and_then(|all| {
+            // A fold costs something without rows, too.
+            all.checked_add(size_of::<Moments>())
+        });
+        let values = each.and_then(|each| each.checked_mul(folds));
         let fits = values.is_some_and(|values| Vec::<f64>::new().try_reserve_exact(values).is_ok());
         if !fits {
             return Err(Error::TooWide { columns, folds });

@@ -7,7 +7,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use crate::Error;
 
 /// Largest magnitude accepted: its square, times any number of rows that fits into memory, is finite in f64.
-const LARGEST: f64 = 1e145;
+pub(crate) const LARGEST: f64 = 1e145;
 
 /// A borrowed (n, width) block of features.
 #[derive(Clone, Copy)]

@@ -157,6 +157,55 @@ fn nothing_that_varies_means_no_directions() {
     }
 }
 
+/// Fits of the same rows with the same ids in several orders.
+fn in_several_orders(x: &Array2<f64>, y: &Array2<f64>, ridge: Ridge) -> Vec<Fit> {
+    let n = x.nrows();
+    let orders = [1, 7, 11, 13].map(|step| (0..n).map(|i| i * step % n).collect::<Vec<_>>());
+    let fits = orders.iter().map(|order| {
+        let mut m = PairedMoments::new(x.ncols(), y.ncols(), 5).unwrap();
+        let (xs, ys) = (x.select(Axis(0), order), y.select(Axis(0), order));
+        let ids: Vec<i64> = order.iter().map(|&i| i as i64).collect();
+        m.update(Rows::F64(xs.view()), Rows::F64(ys.view()), Some(&ids)).unwrap();
+        let found = fit(&mut m, ridge, Rank::Auto).unwrap();
+        check_contract(&found);
+        found
+    });
+    fits.collect()
+}
+
+#[test]
+fn the_order_of_the_rows_chooses_nothing() {
+    let mut noise = Noise(13);
+    // Sides whose rank is lower than their width, and a single column, whose held-out correlation knows no ridge.
+    let one_hot = Array2::from_shape_fn((401, 8), |(i, j)| f64::from(u8::from(i % 8 == j)));
+    let x = noise.matrix(401, 4);
+    let y = x.slice(s![.., ..2]).to_owned() + noise.matrix(401, 2);
+    let doubled = (concatenate![Axis(1), x, x], concatenate![Axis(1), y, y, y]);
+    let single = (x.slice(s![.., ..1]).to_owned(), y.slice(s![.., ..1]).to_owned());
+    let twice: Vec<usize> = (0..60).map(|i| i / 2).collect();
+    let repeated = noise.matrix(30, 80).select(Axis(0), &twice);
+    let captions = repeated.slice(s![.., ..70]).to_owned() + noise.matrix(60, 70) * 3.0;
+    for (x, y) in [(one_hot.clone(), one_hot), doubled, single, (repeated, captions)] {
+        for ridge in [Ridge::Auto, Ridge::Fixed(1.0, 1.0)] {
+            let fits = in_several_orders(&x, &y, ridge);
+            for other in &fits[1..] {
+                assert_eq!(other.ridge, fits[0].ridge);
+                assert_close(&other.canonical.correlations, &fits[0].canonical.correlations, 1e-9);
+                let held_out = |fit: &Fit| fit.held_out.clone().unwrap().correlations;
+                assert_close(&held_out(other), &held_out(&fits[0]), 1e-9);
+            }
+        }
+    }
+}
+
+#[test]
+fn shrinkage_knows_no_scale_and_leaves_one_column_alone() {
+    let (x, y) = related(&mut Noise(14), 200, 5, 1, 1);
+    let ridge = |scale: f64| fit(&mut moments(&(&x * scale), &y, 1), Ridge::Oas, Rank::Full).unwrap().ridge;
+    assert_eq!(ridge(1.0).1, 0.0);
+    assert!((ridge(1e100).0 - ridge(1.0).0).abs() < 1e-9 && (ridge(1e-100).0 - ridge(1.0).0).abs() < 1e-9);
+}
+
 #[test]
 fn too_little_is_refused() {
     let (x, y) = related(&mut Noise(10), 40, 3, 3, 2);

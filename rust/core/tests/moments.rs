@@ -91,6 +91,56 @@ fn a_mean_that_drifts_by_a_hundred_spreads_costs_nothing() {
 }
 
 #[test]
+fn a_common_component_of_a_hundred_spreads_costs_nothing_in_any_order() {
+    // The rows of a drift in random order, and two far clusters: no step in time shows either.
+    for n in [60, 700, 3000] {
+        let mut noise = Noise(15);
+        let (mut x, mut y) = related(&mut noise, n, 12, 8, 4);
+        let order: Vec<usize> = {
+            let mut keys: Vec<(u64, usize)> = (0..n).map(|i| ((noise.next() * 1e9) as i64 as u64, i)).collect();
+            keys.sort_unstable();
+            keys.into_iter().map(|(_, i)| i).collect()
+        };
+        for (i, place) in order.into_iter().enumerate() {
+            x.row_mut(i).mapv_inplace(|v| v + 100.0 * place as f64 / n as f64);
+            y.row_mut(i).mapv_inplace(|v| v + if place < n / 2 { 100.0 } else { -100.0 });
+        }
+        stable(&x, &y);
+    }
+}
+
+#[test]
+fn the_precision_does_not_depend_on_the_batches() {
+    let x = Noise(16).matrix(300, 6).mapv(|v| v as f32);
+    let units: Vec<f64> = [300, 1, 2, 40]
+        .into_iter()
+        .map(|batch| {
+            let mut moments = PairedMoments::new(4, 2, 1).unwrap();
+            for rows in x.axis_chunks_iter(ndarray::Axis(0), batch) {
+                moments.update(Rows::F32(rows.slice(s![.., ..4])), Rows::F32(rows.slice(s![.., 4..])), None).unwrap();
+                moments.folds()[0].flush();
+            }
+            moments.total().unit()
+        })
+        .collect();
+    assert_eq!(units, [f64::from(f32::EPSILON) / 2.0; 4]);
+}
+
+#[test]
+fn removing_what_alone_varied_leaves_no_variance() {
+    let mut x = Array2::from_elem((60, 1), 1.3);
+    let y = Noise(17).matrix(60, 1);
+    x.slice_mut(s![..7, ..]).assign(&(Noise(18).matrix(7, 1) * 1e3));
+    let mut m = moments(&x, &y, 1);
+    let ids: Vec<i64> = (0..7).collect();
+    m.remove(Rows::F64(x.slice(s![..7, ..])), Rows::F64(y.slice(s![..7, ..])), &ids).unwrap();
+    let mut total = m.total();
+    assert_eq!(total.scatter(0, 0), 0.0);
+    let mean = total.mean().to_vec();
+    assert!(canonsim_core::Moments::from_packed(53, &mean, &total.packed(), total.unit()).is_ok());
+}
+
+#[test]
 fn values_too_large_or_small_for_products_in_f32_are_multiplied_in_f64() {
     for scale in [1e-25_f64, 1e25] {
         let (x, y) = related(&mut Noise(6), 500, 4, 3, 2);

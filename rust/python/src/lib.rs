@@ -4,7 +4,8 @@ mod arrays;
 mod fit;
 mod moments;
 
-use canonsim_core::{fold_of, num_threads, set_num_threads};
+use arrays::to_exception;
+use canonsim_core::{Error, fold_of, num_threads, set_num_threads};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
@@ -20,8 +21,17 @@ mod _native {
 
 /// The fold of each id.
 #[pyfunction]
-fn folds_of<'py>(py: Python<'py>, ids: PyReadonlyArray1<'py, i64>, folds: usize) -> Bound<'py, PyArray1<i64>> {
-    PyArray1::from_iter(py, ids.as_array().iter().map(|&id| i64::try_from(fold_of(id, folds)).unwrap_or_default()))
+fn folds_of<'py>(
+    py: Python<'py>,
+    ids: PyReadonlyArray1<'py, i64>,
+    folds: usize,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    if folds == 0 {
+        return Err(to_exception(Error::Empty { argument: "folds" }));
+    }
+    let folds =
+        ids.as_array().iter().map(|&id| i64::try_from(fold_of(id, folds)).unwrap_or_default()).collect::<Vec<_>>();
+    Ok(PyArray1::from_vec(py, folds))
 }
 
 /// Threads that heavy calls use.

@@ -27,6 +27,11 @@ const WORTH_THREADS: usize = 1 << 22;
 /// Squared step between the means of the halves of a block, relative to the variance within them, beyond which f32
 /// does not serve: the drift would drown what is left. Rows in random order stay far below it.
 const DRIFT: f64 = 4.0;
+/// Squared correlation of neighbouring columns beyond which f32 does not serve: a component that they have in common, as
+/// where the means of rows in random order differ far more than the rows about them, would drown what is left.
+const COMMON: f64 = 0.9;
+/// Fewer rows than this show neither a drift nor a component: they are multiplied in f64, which costs little.
+pub(crate) const FEW: usize = 16;
 /// Every so many rows one is looked at for the shift and for a drift.
 const SAMPLED: usize = 4;
 
@@ -50,6 +55,9 @@ pub(crate) fn pack<T: Float>(rows: &[T], d: usize) -> Vec<Option<Block<T>>> {
 
 /// Adds the blocks to the lower triangle of `scatter`, (d, d) row-major; the upper triangle is not touched.
 pub(crate) fn add<T: Float>(blocks: &[Block<T>], d: usize, scatter: &mut [f64]) {
+    if blocks.is_empty() {
+        return;
+    }
     let kernel = T::kernel();
     let bands: Vec<(usize, &mut [f64])> = scatter.chunks_mut(BAND * d).enumerate().collect();
     let threads = threads_for(blocks.iter().map(|block| block.rows).sum(), d);
@@ -105,6 +113,9 @@ impl<T: Float> Block<T> {
 /// About the mean of rows (n, d), from a sample of them; None where it drifts and `steady` asks that it does not.
 pub(crate) fn sampled_mean<T: Float>(rows: &[T], d: usize, steady: bool) -> Option<Vec<T>> {
     let n = rows.len() / d;
+    if steady && n < FEW {
+        return None;
+    }
     let step = if n >= DEPTH / 2 { SAMPLED } else { 1 };
     let sampled: Vec<&[T]> = rows.chunks_exact(d).step_by(step).collect();
     let (first, second) = sampled.split_at(sampled.len() / 2);
@@ -119,19 +130,23 @@ pub(crate) fn sampled_mean<T: Float>(rows: &[T], d: usize, steady: bool) -> Opti
     let total = sampled.len() as f64;
     let mean: Vec<T> = early.iter().zip(&late).map(|(a, b)| T::round((a + b) / total)).collect();
     if steady && !first.is_empty() {
-        let mut squares = vec![0.0; d];
+        let (mut squares, mut products) = (vec![0.0; d], vec![0.0; d]);
         for row in &sampled {
-            for ((s, v), m) in squares.iter_mut().zip(*row).zip(&mean) {
+            let mut before = 0.0;
+            for (((s, p), v), m) in squares.iter_mut().zip(&mut products).zip(*row).zip(&mean) {
                 let deviation: f64 = (*v - *m).into();
                 *s += deviation * deviation;
+                *p += deviation * before;
+                before = deviation;
             }
         }
+        let common = (1..d).any(|i| products[i] * products[i] > COMMON * squares[i] * squares[i - 1]);
         let (a, b) = (first.len() as f64, second.len() as f64);
         let drifts = (0..d).any(|i| {
             let step = (early[i] / a - late[i] / b).powi(2);
             step > DRIFT * (squares[i] / total - step / 4.0)
         });
-        if drifts {
+        if drifts || common {
             return None;
         }
     }
@@ -245,7 +260,10 @@ mod tests {
             }
             for i in 0..d {
                 let deviations = || rows.iter().skip(i).step_by(d).map(|v| (*v - shift[i]).into());
-                assert!((deviations().sum::<f64>() - sums[i]).abs() <= tolerance * n as f64);
+                // Higham's bound of recursive summation: a few rows in their own precision, the rest in f64.
+                let magnitude: f64 = deviations().map(f64::abs).sum();
+                let bound = (4.0 * T::UNIT + n as f64 * f64::EPSILON) * magnitude;
+                assert!((deviations().sum::<f64>() - sums[i]).abs() <= bound, "{}: sums", kernel.name);
                 assert_eq!(deviations().map(f64::abs).fold(0.0, f64::max), extremes[i].into().abs());
             }
         }
