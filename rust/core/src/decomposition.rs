@@ -60,6 +60,8 @@ pub(crate) struct Side {
     rounding: f64,
     /// See [`Side::is_singular`]; it does not depend on the ridge.
     singular: OnceCell<bool>,
+    /// Eigenvalues and eigenvectors of the matrix: every ridge whitens by them.
+    spectrum: OnceCell<(Vec<f64>, Mat<f64>)>,
 }
 
 impl Covariances {
@@ -79,6 +81,7 @@ impl Covariances {
             constant: (start..start + d).map(|i| moments.is_constant(i)).collect(),
             rounding: rounding(moments.unit(), rows),
             singular: OnceCell::new(),
+            spectrum: OnceCell::new(),
         };
         Ok(Self { rows, xx: side(p, 0), yy: side(q, p), xy: part(p, q, 0, p) })
     }
@@ -144,14 +147,30 @@ impl Side {
         }
         // Without a ridge columns are scaled to unit variance first, so that "small" means small beside the column's own
         // variance. With one that is relative to the mean variance, smaller columns do not matter.
-        let scale = if ridge > 0.0 { vec![1.0; self.width()] } else { self.scales(0.0) };
-        let (values, vectors) = dense::eigen(self.scaled(0.0, &scale).as_ref())?;
+        let (scale, unridged);
+        let (values, vectors) = if ridge > 0.0 {
+            scale = vec![1.0; self.width()];
+            self.spectrum()?
+        } else {
+            scale = self.scales(0.0);
+            unridged = dense::eigen(self.scaled(0.0, &scale).as_ref())?;
+            &unridged
+        };
         let cut = self.cut(values.last().copied().unwrap_or(0.0));
         let d = self.width();
         let most = usize::try_from(rows - 1).unwrap_or(d).min(d);
         let kept: Vec<usize> = (d - most..d).filter(|&i| values[i] > cut).collect();
         let root = Mat::from_fn(d, kept.len(), |i, j| vectors[(i, kept[j])] / (values[kept[j]] + ridge).sqrt());
         Ok(Whitening { scale, root: Root::Truncated(root) })
+    }
+
+    fn spectrum(&self) -> Result<&(Vec<f64>, Mat<f64>), Error> {
+        if let Some(spectrum) = self.spectrum.get() {
+            return Ok(spectrum);
+        }
+        let ones = vec![1.0; self.width()];
+        let spectrum = dense::eigen(self.scaled(0.0, &ones).as_ref())?;
+        Ok(self.spectrum.get_or_init(|| spectrum))
     }
 
     /// True where some direction of `C` varies by no more than rounding.
