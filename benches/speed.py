@@ -200,11 +200,13 @@ def gram_rates(x, y, runs: int) -> dict[str, float]:
             _ = u.T @ u, v.T @ v, u.T @ v
 
     times = {name: [] for name in ("canonsim", "OpenBLAS ssyrk", "torch, three products")}
-    for _ in range(runs):
+    for run in range(runs + 1):
         for name, work in zip(times, (accumulate, openblas, mkl), strict=True):
             start = time.perf_counter()
             work()
-            times[name].append(time.perf_counter() - start)
+            # The first run warms up.
+            if run:
+                times[name].append(time.perf_counter() - start)
     work = len(z) * z.shape[1] ** 2
     return {name: work / statistics.median(seconds) / 1e9 for name, seconds in times.items()}
 
@@ -279,6 +281,8 @@ def compare(options: argparse.Namespace) -> None:
     mine, expected = [], None
     for name in options.rivals:
         seconds, ratios = [], []
+        for method in (ours, METHODS[name]):
+            method(x[: 2 * ROWS_AT_A_TIME], y[: 2 * ROWS_AT_A_TIME])
         for _ in range(1 if name == "sklearn" else options.runs):
             own, expected = timed(ours, x, y)
             other, found = timed(METHODS[name], x, y)
