@@ -47,7 +47,8 @@ pub(crate) struct Block<T> {
 }
 
 /// Packs rows (n, d) by blocks of [`DEPTH`] rows. A block is None where its precision does not serve: where products of
-/// deviations from the mean would overflow or vanish, or where the mean drifts within it.
+/// deviations from the mean would overflow or vanish, and in f32 also where the mean drifts within the block, where
+/// neighbouring columns move as one, or where the rows are too few to tell.
 pub(crate) fn pack<T: Float>(rows: &[T], d: usize) -> Vec<Option<Block<T>>> {
     let blocks: Vec<&[T]> = rows.chunks(DEPTH * d).collect();
     in_parallel(blocks, threads_for(rows.len() / d, d), |rows| Block::pack(&T::kernel(), rows, d))
@@ -85,8 +86,8 @@ impl<T: Float> Block<T> {
         let shift = T::shift(rows, d)?;
         let (mut sums, mut extremes) = (vec![0.0; d], vec![T::default(); d]);
         let panels = Panels::pack(kernel, rows, &shift, &mut sums, &mut extremes);
-        let magnitudes = extremes.iter().map(|&v| v.into().abs());
-        if !magnitudes.into_iter().all(|v| v == 0.0 || T::SAFE.contains(&v)) {
+        let mut magnitudes = extremes.iter().map(|&v| v.into().abs());
+        if !magnitudes.all(|v| v == 0.0 || T::SAFE.contains(&v)) {
             return None;
         }
         let n = (rows.len() / d) as f64;
@@ -110,7 +111,8 @@ impl<T: Float> Block<T> {
     }
 }
 
-/// About the mean of rows (n, d), from a sample of them; None where it drifts and `steady` asks that it does not.
+/// About the mean of rows (n, d), from a sample of them. None where `steady` asks for rows about one mean, each column
+/// for itself, and these drift, move as one, or are too few to tell.
 pub(crate) fn sampled_mean<T: Float>(rows: &[T], d: usize, steady: bool) -> Option<Vec<T>> {
     let n = rows.len() / d;
     if steady && n < FEW {
@@ -129,7 +131,7 @@ pub(crate) fn sampled_mean<T: Float>(rows: &[T], d: usize, steady: bool) -> Opti
     let (early, late) = (sum(first), sum(second));
     let total = sampled.len() as f64;
     let mean: Vec<T> = early.iter().zip(&late).map(|(a, b)| T::round((a + b) / total)).collect();
-    if steady && !first.is_empty() {
+    if steady {
         let (mut squares, mut products) = (vec![0.0; d], vec![0.0; d]);
         for row in &sampled {
             let mut before = 0.0;
