@@ -1,11 +1,9 @@
 //! Count, mean and centred scatter of rows of one width: a commutative monoid under [`Moments::merge`].
 
-use crate::gram::{self, Block, DEPTH, Float};
+use crate::gram::{self, FEW, Float, Group, Packed, triangle};
 use crate::rows::LARGEST;
 use crate::{Error, Rows};
 
-/// Rows that wait before they are multiplied: small batches cost no more per row than large ones.
-const WAITING: usize = 4 * DEPTH;
 /// Rows that a count may name: as many as f64 counts exactly.
 const MOST_ROWS: u64 = 1 << 53;
 /// Multiples of the rounding of a mean, up to which a column's spread may be rounding alone.
@@ -21,7 +19,7 @@ pub struct Moments {
     width: usize,
     count: u64,
     mean: Vec<f64>,
-    /// (d, d) row-major, lower triangle; empty until the first row, so that an unused side costs nothing.
+    /// Lower triangle, packed row by row; empty until the first row, so that an unused side costs nothing.
     scatter: Vec<f64>,
     unit: f64,
     waiting: Waiting,
@@ -46,12 +44,9 @@ impl Moments {
     pub fn from_packed(count: u64, mean: &[f64], packed: &[f64], unit: f64) -> Result<Self, Error> {
         let refuse = |reason: String| Err(Error::State { reason });
         let d = mean.len();
-        if packed.len() != d * (d + 1) / 2 {
-            return refuse(format!(
-                "a packed scatter of {d} columns has {} values, got {}",
-                d * (d + 1) / 2,
-                packed.len()
-            ));
+        if packed.len() != triangle(d) {
+            let (expected, found) = (triangle(d), packed.len());
+            return refuse(format!("a packed scatter of {d} columns has {expected} values, got {found}"));
         }
         if let Some(value) =
             mean.iter().find(|v| v.is_nan() || v.abs() > LARGEST).or(packed.iter().find(|v| !v.is_finite()))
@@ -64,12 +59,12 @@ impl Moments {
         if !(f64::EPSILON / 2.0..=1.0).contains(&unit) {
             return refuse(format!("unit roundoff {unit}"));
         }
-        let diagonal = |i: usize| packed[i * (i + 3) / 2];
+        let diagonal = |i: usize| packed[triangle(i) + i];
         if let Some(i) = (0..d).find(|&i| diagonal(i) < 0.0) {
             return refuse(format!("the scatter of column {i} is {}", diagonal(i)));
         }
         let root: Vec<f64> = (0..d).map(|i| diagonal(i).sqrt()).collect();
-        let row = |i: usize| &packed[i * (i + 1) / 2..][..=i];
+        let row = |i: usize| &packed[triangle(i)..][..=i];
         // Cauchy and Schwarz, up to rounding.
         let exceeds = |i: usize| (0..i).find(|&j| row(i)[j].abs() > root[i] * root[j] * (1.0 + 1e-4));
         if let Some((i, j)) = (0..d).find_map(|i| exceeds(i).map(|j| (i, j))) {
@@ -83,13 +78,7 @@ impl Moments {
         if count > 0 {
             moments.count = count;
             moments.mean.copy_from_slice(mean);
-            moments.scatter = vec![0.0; d * d];
-            let mut rest = packed;
-            for (i, row) in moments.scatter.chunks_exact_mut(d).enumerate() {
-                let (values, tail) = rest.split_at(i + 1);
-                row[..=i].copy_from_slice(values);
-                rest = tail;
-            }
+            moments.scatter = packed.to_vec();
         }
         Ok(moments)
     }
@@ -120,9 +109,9 @@ impl Moments {
     pub fn packed(&mut self) -> Vec<f64> {
         self.flush();
         if self.scatter.is_empty() {
-            return vec![0.0; self.width * (self.width + 1) / 2];
+            return vec![0.0; triangle(self.width)];
         }
-        self.scatter.chunks_exact(self.width).enumerate().flat_map(|(i, row)| &row[..=i]).copied().collect()
+        self.scatter.clone()
     }
 
     /// Unit roundoff of the least precise products in the scatter: 2^-53 for double precision rows, else 2^-24.
@@ -148,85 +137,110 @@ impl Moments {
     /// As [`Moments::scatter`], of rows that are all multiplied.
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         debug_assert!(self.is_flushed());
-        if self.scatter.is_empty() { 0.0 } else { self.scatter[i.max(j) * self.width + i.min(j)] }
+        if self.scatter.is_empty() { 0.0 } else { self.scatter[triangle(i.max(j)) + i.min(j)] }
     }
 
     fn is_flushed(&self) -> bool {
         self.waiting.single.is_empty() && self.waiting.double.is_empty()
     }
 
-    /// Adds one row that lies in parts side by side, each of them row `i` of its `Rows`, all of them checked.
-    pub(crate) fn push(&mut self, parts: &[Rows<'_>], i: usize) {
-        let double = parts.iter().any(Rows::is_double);
-        if (double && !self.waiting.single.is_empty()) || (!double && !self.waiting.double.is_empty()) {
-            self.flush();
-        }
-        if double {
-            append(&mut self.waiting.double, parts, self.width, |part, out| part.copy_f64(i, out));
+    /// Adds rows that lie in parts side by side, each of them a row of its `Rows` by this index, all of them checked.
+    ///
+    /// Rows wait until they are enough to be multiplied at full speed; those that are enough already do not.
+    pub(crate) fn extend(&mut self, parts: &[Rows<'_>], index: &[usize]) {
+        if parts.iter().any(Rows::is_double) {
+            self.extend_in::<f64>(parts, index);
         } else {
-            append(&mut self.waiting.single, parts, self.width, |part, out| part.copy_f32(i, out));
+            self.extend_in::<f32>(parts, index);
         }
-        if self.waiting.single.len().max(self.waiting.double.len()) >= WAITING * self.width {
+    }
+
+    fn extend_in<T: Precision>(&mut self, parts: &[Rows<'_>], mut index: &[usize]) {
+        if self.waiting.single.len() + self.waiting.double.len() > T::waiting(&mut self.waiting).len() {
             self.flush();
+        }
+        let ample = gram::ample_rows(self.width);
+        while !index.is_empty() {
+            let waiting = T::waiting(&mut self.waiting);
+            let room = ample - waiting.len() / self.width;
+            let (rows, later) = index.split_at(index.len().min(room));
+            if rows.len() == ample {
+                self.absorb(ample, &|i, out: &mut [T]| copy(parts, rows[i], out));
+            } else {
+                let start = waiting.len();
+                waiting.resize(start + rows.len() * self.width, T::default());
+                let places = waiting[start..].chunks_exact_mut(self.width);
+                places.zip(rows).for_each(|(place, &i)| copy(parts, i, place));
+                if rows.len() == room {
+                    self.flush();
+                }
+            }
+            index = later;
         }
     }
 
     /// Multiplies the rows that wait.
     pub fn flush(&mut self) {
-        let single = std::mem::take(&mut self.waiting.single);
-        let double = std::mem::take(&mut self.waiting.double);
+        let d = self.width;
+        let Waiting { mut single, mut double } = std::mem::take(&mut self.waiting);
         if !single.is_empty() {
-            self.absorb(&single);
+            self.absorb(single.len() / d, &|i, out: &mut [f32]| out.copy_from_slice(&single[i * d..][..d]));
         }
         if !double.is_empty() {
-            self.absorb(&double);
+            self.absorb(double.len() / d, &|i, out: &mut [f64]| out.copy_from_slice(&double[i * d..][..d]));
         }
         // The buffers keep their room for the next rows.
+        single.clear();
+        double.clear();
         self.waiting = Waiting { single, double };
-        self.waiting.single.clear();
-        self.waiting.double.clear();
     }
 
-    fn absorb<T: Float>(&mut self, rows: &[T]) {
-        let d = self.width;
+    /// Multiplies `n` rows that `fill` writes out, in their precision where that serves, else in f64.
+    fn absorb<T: Float>(&mut self, n: usize, fill: &(impl Fn(usize, &mut [T]) + Sync)) {
+        let (d, before) = (self.width, self.count);
+        let packed = Packed::new(n, d, self.known_mean(), fill);
+        let refused = packed.refused.clone();
+        // A few rows say nothing of what the others need; alone they count as what they are, so that the precision does
+        // not depend on the batches.
+        if !packed.groups.is_empty() || (before == 0 && n < FEW) {
+            self.unit = self.unit.max(T::UNIT);
+        }
+        self.add(packed);
+        if !refused.is_empty() {
+            let rows: Vec<usize> = refused.into_iter().flatten().collect();
+            let widened = |i: usize, out: &mut [f64]| {
+                let mut row = vec![T::default(); d];
+                fill(rows[i], &mut row);
+                out.iter_mut().zip(row).for_each(|(o, v)| *o = v.into());
+            };
+            // `Rows::check` bounds the values: in f64 none is refused.
+            self.add(Packed::new(rows.len(), d, self.known_mean(), &widened));
+        }
+    }
+
+    fn known_mean(&self) -> Option<&[f64]> {
+        (self.count > 0).then_some(&self.mean)
+    }
+
+    fn add<T: Float>(&mut self, mut packed: Packed<T>) {
         if self.scatter.is_empty() {
-            self.scatter = vec![0.0; d * d];
+            self.scatter = vec![0.0; triangle(self.width)];
         }
-        let (mut blocks, mut wide) = (Vec::new(), Vec::new());
-        for (rows, packed) in rows.chunks(DEPTH * d).zip(gram::pack(rows, d)) {
-            match packed {
-                Some(block) => {
-                    self.unit = self.unit.max(T::UNIT);
-                    blocks.push(self.place(block));
-                }
-                None => {
-                    // A few rows say nothing of what the others need; alone they count as what they are, so that the
-                    // precision does not depend on the batches.
-                    if self.count == 0 && rows.len() / d < gram::FEW {
-                        self.unit = self.unit.max(T::UNIT);
-                    }
-                    let rows: Vec<f64> = rows.iter().map(|&v| v.into()).collect();
-                    // `Rows::check` bounds the values: in f64 no block is refused.
-                    wide.extend(gram::pack(&rows, d).into_iter().flatten().map(|block| self.place(block)));
-                }
-            }
-        }
-        gram::add(&blocks, d, &mut self.scatter);
-        gram::add(&wide, d, &mut self.scatter);
+        packed.groups.iter_mut().for_each(|group| self.place(group));
+        gram::add(&packed, self.width, &mut self.scatter);
     }
 
-    /// Moves the count and the mean on over a block, and tells it the way from its own mean to the running one.
-    fn place<T>(&mut self, mut block: Block<T>) -> Block<T> {
-        let (before, n) = (self.count as f64, block.rows as f64);
+    /// Moves the count and the mean on over a group, and tells it the way from its own mean to the running one.
+    fn place(&mut self, group: &mut Group) {
+        let (before, n) = (self.count as f64, group.rows as f64);
         let total = before + n;
         let weight = (before * n / total).sqrt();
-        for ((mean, theirs), up) in self.mean.iter_mut().zip(&block.mean).zip(&mut block.up) {
+        for ((mean, theirs), up) in self.mean.iter_mut().zip(&group.mean).zip(&mut group.up) {
             let distance = theirs - *mean;
             *up = distance * weight;
             *mean += distance * (n / total);
         }
-        self.count += block.rows as u64;
-        block
+        self.count += group.rows as u64;
     }
 
     /// Adds the rows of `other` (Chan, Golub, LeVeque 1979).
@@ -288,21 +302,18 @@ impl Moments {
 
     /// Sets the scatter of some columns to 0: what rounding left of columns that no longer vary may be negative.
     fn clear_columns(&mut self, columns: &[bool]) {
-        for (i, row) in self.scatter.chunks_exact_mut(self.width).enumerate() {
-            for (j, value) in row[..=i].iter_mut().enumerate() {
-                if columns[i] || columns[j] {
-                    *value = 0.0;
-                }
-            }
+        for i in 0..self.width {
+            let row = &mut self.scatter[triangle(i)..=triangle(i) + i];
+            row.iter_mut().zip(columns).filter(|(_, empty)| columns[i] || **empty).for_each(|(value, _)| *value = 0.0);
         }
     }
 
     /// `scatter += sign * other.scatter + weight * distance distance^T`
     fn add_scaled(&mut self, other: &Self, sign: f64, distance: &[f64], weight: f64) {
-        let d = self.width;
-        for i in 0..d {
+        for i in 0..self.width {
             let scaled = weight * distance[i];
-            let (mine, theirs) = (&mut self.scatter[i * d..=i * d + i], &other.scatter[i * d..=i * d + i]);
+            let row = triangle(i)..=triangle(i) + i;
+            let (mine, theirs) = (&mut self.scatter[row.clone()], &other.scatter[row]);
             for ((s, o), v) in mine.iter_mut().zip(theirs).zip(distance) {
                 *s += sign * o + scaled * v;
             }
@@ -325,12 +336,37 @@ fn single_unit() -> f64 {
     <f32 as Float>::UNIT
 }
 
-fn append<T: Float>(waiting: &mut Vec<T>, parts: &[Rows<'_>], width: usize, copy: impl Fn(&Rows<'_>, &mut [T])) {
-    let mut start = waiting.len();
-    waiting.resize(start + width, T::default());
+/// Writes row `i` of parts side by side.
+fn copy<T: Precision>(parts: &[Rows<'_>], i: usize, mut out: &mut [T]) {
     for part in parts {
-        let stop = start + part.width();
-        copy(part, &mut waiting[start..stop]);
-        start = stop;
+        let (mine, rest) = out.split_at_mut(part.width());
+        T::copy(part, i, mine);
+        out = rest;
+    }
+}
+
+/// A precision in which rows wait.
+trait Precision: Float {
+    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]);
+    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self>;
+}
+
+impl Precision for f32 {
+    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]) {
+        rows.copy_f32(i, out);
+    }
+
+    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self> {
+        &mut waiting.single
+    }
+}
+
+impl Precision for f64 {
+    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]) {
+        rows.copy_f64(i, out);
+    }
+
+    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self> {
+        &mut waiting.double
     }
 }

@@ -111,23 +111,26 @@ impl PairedMoments {
     }
 
     fn push<'a>(&mut self, x: Rows<'a>, y: Rows<'a>, id: impl Fn(usize) -> i64) {
-        let folds = self.folds.len();
+        let mut members = vec![Vec::new(); self.folds.len()];
         for i in 0..x.len() {
-            self.folds[fold_of(id(i), folds)].push(&[x, y], i);
+            members[fold_of(id(i), self.folds.len())].push(i);
+        }
+        for (fold, rows) in self.folds.iter_mut().zip(members) {
+            fold.extend(&[x, y], &rows);
         }
     }
 
     /// Adds rows of x that have no partner.
     pub fn update_x(&mut self, x: Rows<'_>) -> Result<(), Error> {
         x.check("x", self.x_width)?;
-        (0..x.len()).for_each(|i| self.unpaired_x.push(&[x], i));
+        self.unpaired_x.extend(&[x], &(0..x.len()).collect::<Vec<_>>());
         Ok(())
     }
 
     /// Adds rows of y that have no partner.
     pub fn update_y(&mut self, y: Rows<'_>) -> Result<(), Error> {
         y.check("y", self.y_width)?;
-        (0..y.len()).for_each(|i| self.unpaired_y.push(&[y], i));
+        self.unpaired_y.extend(&[y], &(0..y.len()).collect::<Vec<_>>());
         Ok(())
     }
 

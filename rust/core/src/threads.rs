@@ -1,7 +1,7 @@
 //! How many threads the heavy calls use.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// The environment variable that sets the number of threads at start.
 pub const VARIABLE: &str = "CANONSIM_NUM_THREADS";
@@ -31,6 +31,34 @@ fn from_environment() -> usize {
 /// Sets the number of threads of every later call in this process. 0 goes back to the default.
 pub fn set_num_threads(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
+}
+
+/// `jobs` through `work`, results in the order of the jobs, on up to `threads` threads of this call's own: none outlive
+/// it, so a fork is safe.
+pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(jobs.len());
+    if threads <= 1 {
+        return jobs.into_iter().map(work).collect();
+    }
+    let mut done: Vec<Option<R>> = Vec::new();
+    done.resize_with(jobs.len(), || None);
+    {
+        let queue = Mutex::new(jobs.into_iter().zip(done.iter_mut()));
+        let drain = || {
+            loop {
+                let next = queue.lock().map(|mut queue| queue.next());
+                let Ok(Some((job, slot))) = next else { break };
+                *slot = Some(work(job));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(drain);
+            }
+            drain();
+        });
+    }
+    done.into_iter().flatten().collect()
 }
 
 /// Tells faer how many threads to use: as many as there are where the work is worth it, else one.

@@ -2,9 +2,11 @@
 //!
 //! This module and its neighbour `x86` hold all of the crate's `unsafe` code.
 
+use std::cell::Cell;
 use std::ops::{Add, Mul, RangeInclusive, Sub};
+use std::thread::LocalKey;
 
-use super::loops;
+use super::loops::{self, Tally};
 
 /// A precision in which rows are multiplied.
 pub(crate) trait Float:
@@ -14,12 +16,14 @@ pub(crate) trait Float:
     const UNIT: f64;
     /// Deviations whose products neither overflow when a block of them is summed nor vanish.
     const SAFE: RangeInclusive<f64>;
+    /// Whether this precision serves only rows that are steady about their shift.
+    const STEADY: bool;
+    /// Room for packed rows that a thread keeps for its next call.
+    const ROOM: &'static LocalKey<Cell<Vec<Self>>>;
     /// The nearest value of this precision.
     fn round(value: f64) -> Self;
-    /// A shift near the mean of rows (n, d); None where this precision does not serve them about any one shift.
-    fn shift(rows: &[Self], d: usize) -> Option<Vec<Self>>;
-    /// Whether the magnitude is greater than that of `other`.
-    fn exceeds(self, other: Self) -> bool;
+    /// The value with the greater magnitude.
+    fn farther(self, other: Self) -> Self;
     /// Every kernel that this processor can run, the fastest first.
     fn kernels() -> Vec<Kernel<Self>>;
     /// The fastest kernel that this processor can run.
@@ -36,75 +40,76 @@ pub(crate) struct Kernel<T> {
     pub name: &'static str,
     /// Columns of a panel.
     pub lanes: usize,
-    /// Rows of the tile; divides `lanes`, or is a multiple of it.
+    /// Rows of the tile; divides `lanes`.
     pub rows: usize,
     /// Panels across the tile.
     pub panels: usize,
     pub(super) tile: Tile<T>,
     pub(super) pack: Pack<T>,
-    pub(super) widen: Widen<T>,
+    pub(super) settle: Settle,
+    /// Brings values near that are soon written to.
+    pub fetch: fn(&[f64]),
 }
 
-/// (depth, a, b, panel stride, out)
-pub(super) type Tile<T> = unsafe fn(usize, *const T, *const T, usize, *mut T);
-/// (rows, shift, panel stride, panels, sums, extremes)
-pub(super) type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut [f64], &mut [T]);
+/// (depth, a, b, panel stride, ahead, out)
+pub(super) type Tile<T> = unsafe fn(usize, &[T], &[T], usize, &[T], &mut [f64]);
+/// (rows, shift, panel stride, panels, tally, sums)
+pub(super) type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut Tally<T>, &mut [f64]);
+/// (sums, up, down, ups, downs, scatter)
+pub(super) type Settle = unsafe fn(&[f64], f64, f64, &[f64], &[f64], &mut [f64]);
 
 impl<T: Float> Kernel<T> {
-    /// `out[r, c] = sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major.
+    /// Columns of the tile.
+    pub fn width(&self) -> usize {
+        self.panels * self.lanes
+    }
+
+    /// `out[r, c] += sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major.
     ///
-    /// `a` begins at a column of a panel, `b` at a panel; the panels of `b` lie `stride` values apart.
-    pub fn multiply(&self, depth: usize, a: &[T], b: &[T], stride: usize, out: &mut [T]) {
+    /// `a` begins at a column of a panel, `b` at a panel; the panels of `b` lie `stride` values apart. What lies `ahead`
+    /// is brought near on the way: `depth * lanes / 4` values of it.
+    pub fn multiply(&self, depth: usize, a: &[T], b: &[T], stride: usize, ahead: &[T], out: &mut [f64]) {
         assert!(depth > 0 && a.len() >= (depth - 1) * self.lanes + self.rows);
         assert!(b.len() >= (self.panels - 1) * stride + depth * self.lanes);
-        assert!(out.len() >= self.rows * self.panels * self.lanes);
-        // SAFETY: the asserts above are the bounds of every access of a tile, and `kernels` lists a tile only
-        // where the processor has its instructions.
-        unsafe { (self.tile)(depth, a.as_ptr(), b.as_ptr(), stride, out.as_mut_ptr()) }
+        assert!(out.len() >= self.rows * self.width());
+        // SAFETY: the asserts above are the bounds of every access of a tile, what lies ahead is never read, and
+        // `kernels` lists a tile only where the processor has its instructions.
+        unsafe { (self.tile)(depth, a, b, stride, ahead, out) }
+    }
+
+    /// Packs a few rows (n, d) less `shift` (d,) into panels that lie `stride` values apart, `lanes` columns each, and
+    /// counts the deviations in: their sums in `sums` (d,), the rest in the tally.
+    pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], tally: &mut Tally<T>, sums: &mut [f64]) {
+        // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
+        unsafe { (self.pack)(rows, shift, stride, data, tally, sums) }
+    }
+
+    /// `scatter += sums + up * ups - down * downs`, as far as `scatter` goes.
+    pub fn settle(&self, sums: &[f64], (up, down): (f64, f64), ups: &[f64], downs: &[f64], scatter: &mut [f64]) {
+        // SAFETY: as for `pack`.
+        unsafe { (self.settle)(sums, up, down, ups, downs, scatter) }
     }
 }
 
-/// (sums, row)
-pub(super) type Widen<T> = unsafe fn(&[T], &mut [f64]);
-
-impl<T: Float> Kernel<T> {
-    /// `row += sums`, as far as both go.
-    pub fn add_widened(&self, sums: &[T], row: &mut [f64]) {
-        // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
-        unsafe { (self.widen)(sums, row) }
-    }
-
-    /// Packs rows (n, d) less `shift` (d,) into zeroed panels that lie `stride` values apart: row after row, `lanes`
-    /// columns each. Adds up the deviations in `sums` (d,), and leaves one of largest magnitude in `extremes` (d,).
-    pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], sums: &mut [f64], extremes: &mut [T]) {
-        // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
-        unsafe { (self.pack)(rows, shift, stride, data, sums, extremes) }
-    }
-}
-
-/// The tile in plain Rust, for every processor, and the oracle of the others.
-///
-/// # Safety
-/// `a`, `b` and `out` are valid for the accesses that [`Kernel::multiply`] checks.
-unsafe fn plain<T: Float, const LANES: usize, const ROWS: usize>(
+/// The tile in plain Rust, one panel across: for every processor, with every bound checked, and the oracle of the others.
+fn plain<T: Float, const LANES: usize, const ROWS: usize>(
     depth: usize,
-    a: *const T,
-    b: *const T,
+    a: &[T],
+    b: &[T],
     _stride: usize,
-    out: *mut T,
+    _ahead: &[T],
+    out: &mut [f64],
 ) {
     let mut sums = [[T::default(); LANES]; ROWS];
-    for k in 0..depth {
-        // SAFETY: k < depth, so both stretches lie within what the caller vouches for.
-        let (a, b) = unsafe { (&*a.add(k * LANES).cast::<[T; ROWS]>(), &*b.add(k * LANES).cast::<[T; LANES]>()) };
+    // The last row of `a` may end with the tile.
+    for (a, b) in a.chunks(LANES).zip(b.chunks_exact(LANES)).take(depth) {
         for (sums, a) in sums.iter_mut().zip(a) {
             for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = *sum + *a * *b;
             }
         }
     }
-    // SAFETY: `out` holds ROWS * LANES values.
-    unsafe { out.cast::<[[T; LANES]; ROWS]>().write_unaligned(sums) };
+    loops::add_widened(sums.as_flattened(), out);
 }
 
 /// What differs between the precisions.
@@ -113,18 +118,23 @@ macro_rules! float {
         impl Float for $float {
             const UNIT: f64 = $float::EPSILON as f64 / 2.0;
             const SAFE: RangeInclusive<f64> = $safe;
+            const STEADY: bool = $steady;
+            const ROOM: &'static LocalKey<Cell<Vec<Self>>> = {
+                thread_local! {
+                    static ROOM: Cell<Vec<$float>> = const { Cell::new(Vec::new()) };
+                }
+                &ROOM
+            };
 
             #[allow(clippy::cast_possible_truncation)]
+            #[inline(always)]
             fn round(value: f64) -> Self {
                 value as $float
             }
 
-            fn shift(rows: &[Self], d: usize) -> Option<Vec<Self>> {
-                super::sampled_mean(rows, d, $steady)
-            }
-
-            fn exceeds(self, other: Self) -> bool {
-                self.abs() > other.abs()
+            #[inline(always)]
+            fn farther(self, other: Self) -> Self {
+                if self.abs() > other.abs() { self } else { other }
             }
 
             fn kernels() -> Vec<Kernel<Self>> {
@@ -135,7 +145,8 @@ macro_rules! float {
                     panels: 1,
                     tile: plain::<Self, $lanes, 4>,
                     pack: loops::pack_lanes::<Self, $lanes>,
-                    widen: loops::add_widened::<Self>,
+                    settle: loops::settle,
+                    fetch: |_| (),
                 };
                 #[cfg(target_arch = "x86_64")]
                 let vectorised = super::x86::$float();

@@ -5,61 +5,103 @@ use super::kernel::Float;
 
 /// Rows packed at a time: they stay in the cache while their panels are filled one by one, and their deviations are
 /// few enough to be added up in their own precision.
-const ROWS_PACKED: usize = 4;
+pub(super) const ROWS_PACKED: usize = 8;
 
-/// [`Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes then use.
+/// What packing learns of the deviations of each column, in their own precision: enough to judge whether it serves.
+pub(crate) struct Tally<T> {
+    /// A deviation of largest magnitude, (d,).
+    pub extremes: Vec<T>,
+    /// Sums of squares, (d,).
+    pub squares: Vec<T>,
+    /// Of every [`ROWS_PACKED`]-th row the sums of squares, (d,).
+    pub sampled: Vec<T>,
+    /// Of the same rows the sums of products with the column before, (d,).
+    pub products: Vec<T>,
+}
+
+impl<T: Float> Tally<T> {
+    pub fn new(d: usize) -> Self {
+        let zeros = || vec![T::default(); d];
+        let watched = || if T::STEADY { zeros() } else { Vec::new() };
+        Self { extremes: zeros(), squares: zeros(), sampled: watched(), products: watched() }
+    }
+}
+
+/// [`super::kernel::Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes
+/// then use.
 #[inline(always)]
 pub(super) fn pack_lanes<T: Float, const LANES: usize>(
     rows: &[T],
     shift: &[T],
     stride: usize,
     data: &mut [T],
+    tally: &mut Tally<T>,
     sums: &mut [f64],
-    extremes: &mut [T],
 ) {
     let d = shift.len();
-    for (group, rows) in rows.chunks(ROWS_PACKED * d).enumerate() {
-        for (panel, data) in data.chunks_mut(stride).enumerate().take(d.div_ceil(LANES)) {
-            let first = panel * LANES;
-            let width = LANES.min(d - first);
-            let (mut s, mut sum, mut extreme) = ([T::default(); LANES], [T::default(); LANES], [T::default(); LANES]);
-            s[..width].copy_from_slice(&shift[first..first + width]);
-            extreme[..width].copy_from_slice(&extremes[first..first + width]);
-            let out = data[group * ROWS_PACKED * LANES..].chunks_exact_mut(LANES);
-            for (row, out) in rows.chunks_exact(d).zip(out) {
-                let mut values = [T::default(); LANES];
-                match row.get(first..first + LANES) {
-                    Some(whole) => values.copy_from_slice(whole),
-                    None => values[..width].copy_from_slice(&row[first..]),
-                }
-                for lane in 0..LANES {
-                    let deviation = values[lane] - s[lane];
-                    out[lane] = deviation;
-                    sum[lane] = sum[lane] + deviation;
-                    extreme[lane] = if deviation.exceeds(extreme[lane]) { deviation } else { extreme[lane] };
-                }
+    for (panel, data) in data.chunks_mut(stride).enumerate().take(d.div_ceil(LANES)) {
+        let first = panel * LANES;
+        let width = LANES.min(d - first);
+        let (mut s, mut sum, mut square) = ([T::default(); LANES], [T::default(); LANES], [T::default(); LANES]);
+        let mut extreme = [T::default(); LANES];
+        s[..width].copy_from_slice(&shift[first..first + width]);
+        extreme[..width].copy_from_slice(&tally.extremes[first..first + width]);
+        square[..width].copy_from_slice(&tally.squares[first..first + width]);
+        for (row, out) in rows.chunks_exact(d).zip(data.chunks_exact_mut(LANES)) {
+            let mut values = [T::default(); LANES];
+            match row.get(first..first + LANES) {
+                Some(whole) => values.copy_from_slice(whole),
+                None => values[..width].copy_from_slice(&row[first..]),
             }
-            add_widened(&sum[..width], &mut sums[first..first + width]);
-            extremes[first..first + width].copy_from_slice(&extreme[..width]);
+            for lane in 0..LANES {
+                let deviation = values[lane] - s[lane];
+                out[lane] = deviation;
+                sum[lane] = sum[lane] + deviation;
+                square[lane] = square[lane] + deviation * deviation;
+                extreme[lane] = deviation.farther(extreme[lane]);
+            }
+        }
+        tally.extremes[first..first + width].copy_from_slice(&extreme[..width]);
+        tally.squares[first..first + width].copy_from_slice(&square[..width]);
+        for (s, v) in sums[first..first + width].iter_mut().zip(sum) {
+            *s += v.into();
+        }
+    }
+    if T::STEADY {
+        let row = &rows[..d];
+        let deviations = || row.iter().zip(shift).map(|(v, s)| *v - *s);
+        for (sum, v) in tally.sampled.iter_mut().zip(deviations()) {
+            *sum = *sum + v * v;
+        }
+        for ((sum, v), before) in tally.products[1..].iter_mut().zip(deviations().skip(1)).zip(deviations()) {
+            *sum = *sum + v * before;
         }
     }
 }
 
-/// [`Kernel::add_widened`] in plain Rust.
+/// `out += sums`
 #[inline(always)]
-pub(super) fn add_widened<T: Float>(sums: &[T], row: &mut [f64]) {
-    for (s, v) in row.iter_mut().zip(sums) {
+pub(super) fn add_widened<T: Float>(sums: &[T], out: &mut [f64]) {
+    for (s, v) in out.iter_mut().zip(sums) {
         *s += (*v).into();
     }
 }
 
-/// [`pack_lanes`] and [`add_widened`] for an instruction set.
+/// [`super::kernel::Kernel::settle`] in plain Rust.
+#[inline(always)]
+pub(super) fn settle(sums: &[f64], up: f64, down: f64, ups: &[f64], downs: &[f64], scatter: &mut [f64]) {
+    for (((s, v), u), w) in scatter.iter_mut().zip(sums).zip(ups).zip(downs) {
+        *s += v + (up * u - down * w);
+    }
+}
+
+/// [`pack_lanes`] and [`settle`] for an instruction set.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector_loops {
-    ($pack:ident, $widen:ident, $feature:literal) => {
+    ($pack:ident, $settle:ident, $feature:literal) => {
         #[target_feature(enable = $feature)]
-        pub(super) fn $widen<T: Float>(sums: &[T], row: &mut [f64]) {
-            add_widened(sums, row);
+        pub(super) fn $settle(sums: &[f64], up: f64, down: f64, ups: &[f64], downs: &[f64], scatter: &mut [f64]) {
+            settle(sums, up, down, ups, downs, scatter);
         }
 
         #[target_feature(enable = $feature)]
@@ -68,15 +110,15 @@ macro_rules! vector_loops {
             shift: &[T],
             stride: usize,
             data: &mut [T],
+            tally: &mut Tally<T>,
             sums: &mut [f64],
-            extremes: &mut [T],
         ) {
-            pack_lanes::<T, LANES>(rows, shift, stride, data, sums, extremes);
+            pack_lanes::<T, LANES>(rows, shift, stride, data, tally, sums);
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-vector_loops!(pack_avx2, widen_avx2, "avx2,fma");
+vector_loops!(pack_avx2, settle_avx2, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-vector_loops!(pack_avx512, widen_avx512, "avx512f");
+vector_loops!(pack_avx512, settle_avx512, "avx512f");
