@@ -1,9 +1,13 @@
 //! Held-out numbers from fold moments: fit on all folds but one, measure on that one. No row is read again.
 
-use faer::{Mat, MatRef};
+use faer::MatRef;
 
-use crate::decomposition::{Canonical, Covariances, decompose};
+use crate::decomposition::{Blocks, Canonical, Covariances, decompose};
+use crate::threads::{in_parallel, num_threads};
 use crate::{Error, Moments, PairedMoments, dense};
+
+/// Products of rows and both widths below which the threads cost more than they save.
+const WORTH_THREADS: u64 = 1 << 20;
 
 /// Held-out correlations stay this far below 1: log odds divide by 1 - rho^2, and no finite sample can tell a
 /// correlation of 1 from one that is this close to it.
@@ -33,42 +37,54 @@ impl HeldOut {
 /// training mean, summed over the folds: `rho_i = num_i / sqrt(dx_i dy_i)`, made nonincreasing by isotonic
 /// regression and clipped to [0, 1).
 pub(crate) fn held_out(moments: &mut PairedMoments, ridges: &[(f64, f64)]) -> Result<Vec<HeldOut>, Error> {
-    let p = moments.x_width();
-    let all = moments.count();
-    let filled: Vec<usize> = (0..moments.folds().len()).filter(|&k| moments.folds()[k].count() > 0).collect();
-    let least = filled.iter().map(|&k| all - moments.folds()[k].count()).min().unwrap_or(0);
-    if filled.len() < 2 || least < 2 {
-        return Err(Error::NoFolds { folds: moments.folds().len(), filled: filled.len() });
+    let (folds, all) = (moments.folds().len(), moments.count());
+    let filled: Vec<usize> = (0..folds).filter(|&k| moments.folds()[k].count() > 0).collect();
+    if filled.len() < 2 || least_training_rows(moments) < 2 {
+        return Err(Error::NoFolds { folds, filled: filled.len() });
     }
+    moments.flush();
+    let moments = &*moments;
+    // A fold's eigenvectors, where they are needed, serve every ridge; a Cholesky factor serves one.
+    let at_once = if shares_work(moments) { ridges.len() } else { 1 };
+    let jobs = filled.iter().flat_map(|&k| ridges.chunks(at_once).map(move |ridges| (k, ridges))).collect();
+    let work = all.saturating_mul((moments.x_width() * moments.y_width()) as u64);
+    let threads = if work < WORTH_THREADS { 1 } else { num_threads() };
+    let measured = in_parallel(jobs, threads, |(k, ridges)| left_out(moments, k, ridges));
     let mut sums = vec![Sums::default(); ridges.len()];
-    for k in filled {
-        let mut rest = moments.total_without(Some(k));
-        let training = Covariances::new(&mut rest, p)?;
-        let test = Test::new(&mut moments.folds()[k], rest.mean(), p);
-        for (sums, &ridge) in sums.iter_mut().zip(ridges) {
-            sums.add(&decompose(&training, ridge)?, &test);
-        }
+    let measured = measured.into_iter().collect::<Result<Vec<_>, Error>>()?;
+    for (i, fold) in measured.into_iter().flatten().enumerate() {
+        sums[i % ridges.len()].add(fold);
     }
     Ok(sums.iter().map(|sums| sums.held_out(all)).collect())
 }
 
-/// Second moments of a left-out fold about the training mean, not divided by its rows.
-struct Test {
-    xx: Mat<f64>,
-    yy: Mat<f64>,
-    xy: Mat<f64>,
+/// The training rows of the fold that leaves the fewest.
+fn least_training_rows(moments: &PairedMoments) -> u64 {
+    moments.fold_counts().map(|count| moments.count() - count).min().unwrap_or(0)
 }
 
-impl Test {
-    fn new(fold: &mut Moments, center: &[f64], p: usize) -> Self {
-        let q = fold.width() - p;
-        let rows = fold.count() as f64;
-        let distance: Vec<f64> = fold.mean().iter().zip(center).map(|(m, c)| m - c).collect();
-        let part = |m: usize, n: usize, i0: usize, j0: usize| {
-            Mat::from_fn(m, n, |i, j| fold.entry(i0 + i, j0 + j) + rows * distance[i0 + i] * distance[j0 + j])
-        };
-        Self { xx: part(p, p, 0, 0), yy: part(q, q, p, p), xy: part(p, q, 0, p) }
-    }
+/// True where the folds are fitted by eigenvectors, which serve every ridge.
+pub(crate) fn shares_work(moments: &PairedMoments) -> bool {
+    least_training_rows(moments) <= moments.x_width().max(moments.y_width()) as u64
+}
+
+/// What fold `k` says of the directions of all others, for each ridge.
+fn left_out(moments: &PairedMoments, k: usize, ridges: &[(f64, f64)]) -> Result<Vec<Sums>, Error> {
+    let mut rest = moments.total_without(Some(k));
+    let training = Covariances::new(&mut rest, moments.x_width())?;
+    let test = about(moments.fold(k), rest.mean(), moments.x_width());
+    drop(rest);
+    ridges.iter().map(|&ridge| Ok(Sums::of(&decompose(&training, ridge)?, &test))).collect()
+}
+
+/// Second moments of a fold about a mean, not divided by its rows.
+fn about(fold: &Moments, mean: &[f64], p: usize) -> Blocks {
+    let rows = fold.count() as f64;
+    let distance: Vec<f64> = fold.flushed_mean().iter().zip(mean).map(|(m, c)| m - c).collect();
+    Blocks::new(p, mean.len() - p, |i, out| {
+        let scaled = rows * distance[i];
+        out.iter_mut().zip(fold.row(i)).zip(&distance).for_each(|((o, v), d)| *o = v + scaled * d);
+    })
 }
 
 /// Second moments of the canonical variates of left-out pairs, summed over the folds.
@@ -81,21 +97,28 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, fit: &Canonical, test: &Test) {
+    fn of(fit: &Canonical, test: &Blocks) -> Self {
         let (a, b) = (fit.a.as_ref(), fit.b.as_ref());
-        let add = |sums: &mut Vec<f64>, values: Vec<f64>| {
-            if self.folds == 0 {
-                *sums = values;
-            } else {
-                // A direction counts where every fold has it.
-                sums.truncate(values.len());
-                sums.iter_mut().zip(values).for_each(|(s, v)| *s += v);
-            }
-        };
-        add(&mut self.cross, quadratic(a, test.xy.as_ref(), b));
-        add(&mut self.x, quadratic(a, test.xx.as_ref(), a));
-        add(&mut self.y, quadratic(b, test.yy.as_ref(), b));
-        self.folds += 1;
+        Self {
+            folds: 1,
+            cross: quadratic(a, test.xy.as_ref(), b),
+            x: quadratic(a, test.xx.as_ref(), a),
+            y: quadratic(b, test.yy.as_ref(), b),
+        }
+    }
+
+    fn add(&mut self, fold: Self) {
+        if self.folds == 0 {
+            *self = fold;
+            return;
+        }
+        let parts = [(&mut self.cross, fold.cross), (&mut self.x, fold.x), (&mut self.y, fold.y)];
+        for (sums, values) in parts {
+            // A direction counts where every fold has it.
+            sums.truncate(values.len());
+            sums.iter_mut().zip(values).for_each(|(s, v)| *s += v);
+        }
+        self.folds += fold.folds;
     }
 
     fn held_out(&self, rows: u64) -> HeldOut {

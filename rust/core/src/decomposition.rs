@@ -18,6 +18,8 @@ pub struct Canonical {
     pub b: Mat<f64>,
 }
 
+/// Directions are orthogonal to this, or to the rounding of the products where that is coarser: see [`dense::svd`].
+const LEAST_LOSS: f64 = 1e-12;
 /// Shrinkage short of 1, where nothing of the covariance would be left.
 const MOST_SHRINKAGE: f64 = 0.999_999;
 
@@ -42,6 +44,33 @@ impl Canonical {
     }
 }
 
+/// Second moments of stacked `[x | y]`: of each side, and of both.
+pub(crate) struct Blocks {
+    pub xx: Mat<f64>,
+    pub yy: Mat<f64>,
+    pub xy: Mat<f64>,
+}
+
+impl Blocks {
+    /// The blocks of a symmetric matrix, p columns of x first, of which `row` writes the first i + 1 entries of row i to
+    /// its second argument.
+    pub fn new(p: usize, q: usize, mut row: impl FnMut(usize, &mut [f64])) -> Self {
+        let (mut xx, mut yy, mut xy) = (Mat::zeros(p, p), Mat::zeros(q, q), Mat::zeros(p, q));
+        let mut entries = vec![0.0; p + q];
+        for i in 0..p {
+            row(i, &mut xx.col_as_slice_mut(i)[..=i]);
+        }
+        for j in 0..q {
+            row(p + j, &mut entries[..=p + j]);
+            xy.col_as_slice_mut(j).copy_from_slice(&entries[..p]);
+            yy.col_as_slice_mut(j)[..=j].copy_from_slice(&entries[p..=p + j]);
+        }
+        dense::mirror(&mut xx);
+        dense::mirror(&mut yy);
+        Self { xx, yy, xy }
+    }
+}
+
 /// Covariance matrices of the stacked moments `[x | y]`, and what is known of their rounding.
 pub(crate) struct Covariances {
     pub rows: u64,
@@ -52,8 +81,8 @@ pub(crate) struct Covariances {
 
 /// The covariance of one side.
 pub(crate) struct Side {
-    /// (d, d), both triangles.
-    pub matrix: Mat<f64>,
+    /// (d, d), both triangles; zero where a column does not vary.
+    matrix: Mat<f64>,
     /// Columns that do not vary.
     constant: Vec<bool>,
     /// Rounding of an entry, relative to the variances of its columns.
@@ -72,18 +101,21 @@ impl Covariances {
         if rows < 2 {
             return Err(Error::TooFewRows { rows });
         }
-        let q = moments.width() - p;
         let scale = 1.0 / (rows - 1) as f64;
-        let part =
-            |m: usize, n: usize, i0: usize, j0: usize| Mat::from_fn(m, n, |i, j| moments.entry(i0 + i, j0 + j) * scale);
-        let side = |d: usize, start: usize| Side {
-            matrix: part(d, d, start, start),
-            constant: (start..start + d).map(|i| moments.is_constant(i)).collect(),
+        let constant: Vec<bool> = (0..moments.width()).map(|i| moments.is_constant(i)).collect();
+        let blocks = Blocks::new(p, moments.width() - p, |i, out| {
+            for ((o, v), still) in out.iter_mut().zip(moments.row(i)).zip(&constant) {
+                *o = if *still || constant[i] { 0.0 } else { v * scale };
+            }
+        });
+        let side = |matrix: Mat<f64>, constant: &[bool]| Side {
+            matrix,
+            constant: constant.to_vec(),
             rounding: rounding(moments.unit(), rows),
             singular: OnceCell::new(),
             spectrum: OnceCell::new(),
         };
-        Ok(Self { rows, xx: side(p, 0), yy: side(q, p), xy: part(p, q, 0, p) })
+        Ok(Self { rows, xx: side(blocks.xx, &constant[..p]), yy: side(blocks.yy, &constant[p..]), xy: blocks.xy })
     }
 }
 
@@ -139,22 +171,23 @@ impl Side {
     /// eigenvalue does not are dropped, not inverted: a ridge alone would make directions of them, out of rounding.
     pub fn whiten(&self, ridge: f64, rows: u64) -> Result<Whitening, Error> {
         let ridge = self.ridge(ridge);
-        if !self.is_singular(rows) {
-            let scale = self.scales(ridge);
-            if let Some(factor) = dense::cholesky(self.scaled(ridge, &scale).as_ref()) {
-                return Ok(Whitening { scale, root: Root::Cholesky(factor) });
-            }
+        let scale = self.scales(ridge);
+        let factor = match ridge {
+            0.0 => self.regular_factor(rows),
+            _ if self.is_singular(rows) => None,
+            _ => dense::cholesky(self.scaled(ridge, &scale)),
+        };
+        if let Some(factor) = factor {
+            return Ok(Whitening { scale, root: Root::Cholesky(factor) });
         }
         // Without a ridge columns are scaled to unit variance first, so that "small" means small beside the column's own
         // variance. With one that is relative to the mean variance, smaller columns do not matter.
-        let (scale, unridged);
-        let (values, vectors) = if ridge > 0.0 {
-            scale = vec![1.0; self.width()];
-            self.spectrum()?
+        let unridged;
+        let (scale, (values, vectors)) = if ridge > 0.0 {
+            (vec![1.0; self.width()], self.spectrum()?)
         } else {
-            scale = self.scales(0.0);
             unridged = dense::eigen(self.scaled(0.0, &scale).as_ref())?;
-            &unridged
+            (scale, &unridged)
         };
         let cut = self.cut(values.last().copied().unwrap_or(0.0));
         let d = self.width();
@@ -168,22 +201,25 @@ impl Side {
         if let Some(spectrum) = self.spectrum.get() {
             return Ok(spectrum);
         }
-        let ones = vec![1.0; self.width()];
-        let spectrum = dense::eigen(self.scaled(0.0, &ones).as_ref())?;
+        let spectrum = dense::eigen(self.matrix.as_ref())?;
         Ok(self.spectrum.get_or_init(|| spectrum))
     }
 
     /// True where some direction of `C` varies by no more than rounding.
     fn is_singular(&self, rows: u64) -> bool {
-        *self.singular.get_or_init(|| {
-            if rows <= self.width() as u64 || self.constant.contains(&true) {
-                return true;
-            }
-            let scaled = self.scaled(0.0, &self.scales(0.0));
-            let bound = largest_eigenvalue_bound(scaled.as_ref());
-            dense::cholesky(scaled.as_ref())
-                .is_none_or(|factor| smallest_eigenvalue(factor.as_ref()) <= 10.0 * self.cut(bound))
-        })
+        *self.singular.get_or_init(|| self.regular_factor(rows).is_none())
+    }
+
+    /// The Cholesky factor of `S C S`, with the columns scaled to unit variance, where every direction of it varies by
+    /// more than rounding.
+    fn regular_factor(&self, rows: u64) -> Option<Mat<f64>> {
+        if rows <= self.width() as u64 || self.constant.contains(&true) || self.singular.get() == Some(&true) {
+            return None;
+        }
+        let scaled = self.scaled(0.0, &self.scales(0.0));
+        // The Frobenius norm is at least the largest eigenvalue.
+        let bound = scaled.norm_l2();
+        dense::cholesky(scaled).filter(|factor| smallest_eigenvalue(factor.as_ref()) > 10.0 * self.cut(bound))
     }
 
     /// What scales the columns to unit variance; 0 for those that do not vary.
@@ -195,10 +231,13 @@ impl Side {
 
     /// `S (C + ridge I) S`
     fn scaled(&self, ridge: f64, scale: &[f64]) -> Mat<f64> {
-        Mat::from_fn(self.width(), self.width(), |i, j| {
-            let value = if self.constant[i] || self.constant[j] { 0.0 } else { self.matrix[(i, j)] };
-            (value + if i == j { ridge } else { 0.0 }) * scale[i] * scale[j]
-        })
+        let mut scaled = self.matrix.clone();
+        for (j, s) in scale.iter().enumerate() {
+            let column = scaled.col_as_slice_mut(j);
+            column[j] += ridge;
+            column.iter_mut().zip(scale).for_each(|(v, r)| *v *= r * s);
+        }
+        scaled
     }
 
     /// Eigenvalues up to this may be rounding alone: that of a sum of `d` random errors, and of the solver itself.
@@ -264,11 +303,6 @@ fn smallest_eigenvalue(factor: MatRef<'_, f64>) -> f64 {
     1.0 / growth
 }
 
-/// The Frobenius norm: at least the largest eigenvalue.
-fn largest_eigenvalue_bound(matrix: MatRef<'_, f64>) -> f64 {
-    matrix.norm_l2()
-}
-
 /// The canonical decomposition `Wx^T Cxy Wy = U diag(rho) V^T`, `A = Wx U`, `B = Wy V`, with ridges relative to the
 /// mean variance of each side (Hotelling 1936; Bjoerck and Golub 1973 for the whitened form).
 pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<Canonical, Error> {
@@ -282,31 +316,23 @@ pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<
     let y = covariances.yy.whiten(ridge.1, rows)?;
     let r = x.rank().min(y.rank()).min(usize::try_from(rows - 1).unwrap_or(usize::MAX));
     let half = x.transposed_times(covariances.xy.as_ref());
-    let cross = y.transposed_times(half.transpose()).transpose().to_owned();
-    if r == 0 {
-        let (p, q) = (covariances.xx.width(), covariances.yy.width());
-        return Ok(Canonical { correlations: Vec::new(), a: Mat::zeros(p, 0), b: Mat::zeros(q, 0) });
-    }
-    let Svd { u, values: rho, v } = dense::svd(cross.as_ref())?;
-    // Below this a singular value is rounding, and its vectors are whatever the solver left there.
-    let floor = rho[0] * f64::EPSILON * 16.0 * cross.nrows().max(cross.ncols()) as f64;
-    let r = rho[..r].iter().take_while(|&&value| value > floor).count();
+    let cross = y.transposed_times(half.transpose());
+    // Below the floor a singular value is rounding, and its vectors are whatever the solver left there.
+    let floor = f64::EPSILON * 16.0 * cross.nrows().max(cross.ncols()) as f64;
+    let loss = covariances.xx.rounding.max(LEAST_LOSS);
+    let Svd { u: v, values: rho, v: u } = dense::svd(cross.as_ref(), floor, loss)?;
+    let r = r.min(rho.len());
     let mut a = x.times(u.get(.., ..r));
     let mut b = y.times(v.get(.., ..r));
     for j in 0..r {
-        if leading_entry_is_negative(&a, j) {
-            for i in 0..a.nrows() {
-                a[(i, j)] = -a[(i, j)];
-            }
-            for i in 0..b.nrows() {
-                b[(i, j)] = -b[(i, j)];
-            }
+        if leading_entry_is_negative(a.col_as_slice(j)) {
+            a.col_as_slice_mut(j).iter_mut().for_each(|value| *value = -*value);
+            b.col_as_slice_mut(j).iter_mut().for_each(|value| *value = -*value);
         }
     }
     Ok(Canonical { correlations: rho[..r].iter().map(|v| v.clamp(0.0, 1.0)).collect(), a, b })
 }
 
-fn leading_entry_is_negative(matrix: &Mat<f64>, j: usize) -> bool {
-    let column = (0..matrix.nrows()).map(|i| matrix[(i, j)]);
-    column.fold(0.0_f64, |leading, value| if value.abs() > leading.abs() { value } else { leading }) < 0.0
+fn leading_entry_is_negative(column: &[f64]) -> bool {
+    column.iter().fold(0.0_f64, |leading, &value| if value.abs() > leading.abs() { value } else { leading }) < 0.0
 }

@@ -1,6 +1,6 @@
 //! A whole fit: choose the ridge and the rank, decompose, and measure on held-out pairs.
 
-use crate::cross_fit::{HeldOut, held_out};
+use crate::cross_fit::{HeldOut, held_out, shares_work};
 use crate::decomposition::{Canonical, Covariances, decompose};
 use crate::{Error, PairedMoments};
 
@@ -9,7 +9,8 @@ use crate::{Error, PairedMoments};
 pub enum Ridge {
     /// These two.
     Fixed(f64, f64),
-    /// Of [`GRID`], the same for both sides, the one with the largest sum of squared held-out correlations.
+    /// Of [`GRID`], the same for both sides, the one with the largest sum of squared held-out correlations: the best of
+    /// all where the folds' eigenvectors serve every ridge, else the one found by climbing from the middle.
     Auto,
     /// Oracle approximating shrinkage of each side (Chen, Wiesel, Eldar, Hero 2010, equation 23).
     Oas,
@@ -52,18 +53,18 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
     let mut total = moments.total();
     let covariances = Covariances::new(&mut total, moments.x_width())?;
     let count = covariances.rows;
-    let candidates = match ridge {
-        Ridge::Fixed(x, y) => vec![(x, y)],
-        Ridge::Oas => vec![(covariances.xx.oas(count), covariances.yy.oas(count))],
-        Ridge::Auto => GRID.map(|ridge| (ridge, ridge)).to_vec(),
+    let ridge = match ridge {
+        Ridge::Fixed(x, y) => Some((x, y)),
+        Ridge::Oas => Some((covariances.xx.oas(count), covariances.yy.oas(count))),
+        Ridge::Auto => None,
     };
-    let (ridge, held_out) = match held_out(moments, &candidates) {
-        Ok(measured) => {
-            let chosen = strongest(&measured);
-            (candidates[chosen], Some(measured[chosen].clone()))
-        }
-        Err(Error::NoFolds { .. }) if ridge != Ridge::Auto => (candidates[0], None),
-        Err(error) => return Err(error),
+    let (ridge, held_out) = match ridge {
+        None => select(moments)?,
+        Some(ridge) => match held_out(moments, &[ridge]) {
+            Ok(mut measured) => (ridge, measured.pop()),
+            Err(Error::NoFolds { .. }) => (ridge, None),
+            Err(error) => return Err(error),
+        },
     };
     let mut canonical = decompose(&covariances, ridge)?;
     canonical.truncate(match rank {
@@ -81,16 +82,39 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
     Ok(Fit { count, ridge, mean: total.mean().to_vec(), canonical, x_std, y_std, held_out })
 }
 
-/// The index of the largest sum of squared held-out correlations; of equal ones the first, so the smallest ridge.
-fn strongest(measured: &[HeldOut]) -> usize {
-    let mut best = 0;
-    for (i, held_out) in measured.iter().enumerate() {
-        // Equal up to rounding is equal: the order of the rows must not choose.
-        if held_out.strength() > measured[best].strength() * (1.0 + 1e-9) {
-            best = i;
+/// The ridge of [`GRID`] with the largest sum of squared held-out correlations, with its held-out numbers.
+///
+/// Of equal sums the smallest ridge. Where each ridge costs a decomposition of its own only the neighbours of the best so
+/// far are tried: the sum rises and falls once with the ridge, unless by chance.
+fn select(moments: &mut PairedMoments) -> Result<((f64, f64), Option<HeldOut>), Error> {
+    let mut measured: [Option<HeldOut>; GRID.len()] = [const { None }; GRID.len()];
+    let middle = GRID.len() / 2;
+    let mut wanted = if shares_work(moments) { 0..GRID.len() } else { middle - 1..middle + 2 };
+    loop {
+        let missing: Vec<usize> = wanted.filter(|&i| measured[i].is_none()).collect();
+        let ridges: Vec<(f64, f64)> = missing.iter().map(|&i| (GRID[i], GRID[i])).collect();
+        for (i, found) in missing.into_iter().zip(held_out(moments, &ridges)?) {
+            measured[i] = Some(found);
+        }
+        let best = strongest(&measured);
+        wanted = best.saturating_sub(1)..GRID.len().min(best + 2);
+        if wanted.clone().all(|i| measured[i].is_some()) {
+            return Ok(((GRID[best], GRID[best]), measured[best].take()));
         }
     }
-    best
+}
+
+/// The index of the largest sum of squared held-out correlations of those measured; of equal ones the first.
+fn strongest(measured: &[Option<HeldOut>]) -> usize {
+    let strengths = measured.iter().map(|found| found.as_ref().map_or(f64::NEG_INFINITY, HeldOut::strength));
+    let mut best = (0, f64::NEG_INFINITY);
+    for (i, strength) in strengths.enumerate() {
+        // Equal up to rounding is equal: the order of the rows must not choose.
+        if strength > best.1 * (1.0 + 1e-9) {
+            best = (i, strength);
+        }
+    }
+    best.0
 }
 
 /// How many directions have a held-out correlation above the standard error of one that is 0; at least 1.

@@ -99,6 +99,12 @@ impl Moments {
         &self.mean
     }
 
+    /// As [`Moments::mean`], of rows that are all multiplied.
+    pub(crate) fn flushed_mean(&self) -> &[f64] {
+        debug_assert!(self.is_flushed());
+        &self.mean
+    }
+
     /// Entry (i, j) of the centred scatter.
     pub fn scatter(&mut self, i: usize, j: usize) -> f64 {
         self.flush();
@@ -138,6 +144,12 @@ impl Moments {
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         debug_assert!(self.is_flushed());
         if self.scatter.is_empty() { 0.0 } else { self.scatter[triangle(i.max(j)) + i.min(j)] }
+    }
+
+    /// The first i + 1 entries of row `i` of the scatter, of rows that are all multiplied.
+    pub(crate) fn row(&self, i: usize) -> &[f64] {
+        debug_assert!(self.is_flushed() && !self.scatter.is_empty());
+        &self.scatter[triangle(i)..=triangle(i) + i]
     }
 
     fn is_flushed(&self) -> bool {
@@ -250,12 +262,19 @@ impl Moments {
         }
         self.flush();
         other.flush();
+        self.join(other);
+        Ok(())
+    }
+
+    /// As [`Moments::merge`], of moments of one width of which no row waits.
+    pub(crate) fn join(&mut self, other: &Self) {
+        debug_assert!(self.is_flushed() && other.is_flushed());
         if other.count == 0 {
-            return Ok(());
+            return;
         }
         if self.count == 0 {
             *self = other.clone();
-            return Ok(());
+            return;
         }
         let (a, b) = (self.count as f64, other.count as f64);
         let distance: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
@@ -263,7 +282,6 @@ impl Moments {
         self.mean.iter_mut().zip(&distance).for_each(|(m, d)| *m += d * b / (a + b));
         self.count += other.count;
         self.unit = self.unit.max(other.unit);
-        Ok(())
     }
 
     /// What is left without the rows of `other`: the inverse of [`Moments::merge`].

@@ -75,19 +75,29 @@ impl PairedMoments {
 
     /// All folds together, of width p + q.
     pub fn total(&mut self) -> Moments {
+        self.flush();
         self.total_without(None)
     }
 
-    /// All folds but one together.
-    pub(crate) fn total_without(&mut self, left_out: Option<usize>) -> Moments {
+    /// All folds but one together. No row may wait.
+    pub(crate) fn total_without(&self, left_out: Option<usize>) -> Moments {
         let mut total = Moments::new(self.x_width + self.y_width);
-        for (k, fold) in self.folds.iter_mut().enumerate() {
-            if left_out != Some(k) {
-                // Folds of one object are of one width.
-                let _ = total.merge(fold);
-            }
-        }
+        self.folds.iter().enumerate().filter(|(k, _)| left_out != Some(*k)).for_each(|(_, fold)| total.join(fold));
         total
+    }
+
+    /// Multiplies the rows that wait.
+    pub(crate) fn flush(&mut self) {
+        self.folds.iter_mut().for_each(Moments::flush);
+    }
+
+    /// Rows of each fold.
+    pub(crate) fn fold_counts(&self) -> impl Iterator<Item = u64> {
+        self.folds.iter().map(Moments::count)
+    }
+
+    pub(crate) fn fold(&self, k: usize) -> &Moments {
+        &self.folds[k]
     }
 
     /// Adds pairs: row i of `x` belongs to row i of `y` and has the id `ids[i]`, by default the running number of

@@ -1,5 +1,6 @@
 //! How many threads the heavy calls use.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -33,11 +34,16 @@ pub fn set_num_threads(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
 }
 
+thread_local! {
+    /// Whether this thread works on one of several jobs.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
 /// `jobs` through `work`, results in the order of the jobs, on up to `threads` threads of this call's own: none outlive
-/// it, so a fork is safe.
+/// it, so a fork is safe. What `work` calls uses no further threads.
 pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: impl Fn(J) -> R + Sync) -> Vec<R> {
     let threads = threads.min(jobs.len());
-    if threads <= 1 {
+    if threads <= 1 || AT_WORK.get() {
         return jobs.into_iter().map(work).collect();
     }
     let mut done: Vec<Option<R>> = Vec::new();
@@ -45,11 +51,13 @@ pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: 
     {
         let queue = Mutex::new(jobs.into_iter().zip(done.iter_mut()));
         let drain = || {
+            AT_WORK.set(true);
             loop {
                 let next = queue.lock().map(|mut queue| queue.next());
                 let Ok(Some((job, slot))) = next else { break };
                 *slot = Some(work(job));
             }
+            AT_WORK.set(false);
         };
         std::thread::scope(|scope| {
             for _ in 1..threads {
@@ -61,18 +69,16 @@ pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: 
     done.into_iter().flatten().collect()
 }
 
-/// Tells faer how many threads to use: as many as there are where the work is worth it, else one.
+/// The threads that faer may use.
 ///
-/// In a child forked after the pool was started its threads are gone, and waiting for them would never end: there the
-/// decompositions run on the calling thread.
-pub(crate) fn prepare_faer(worth_threads: bool) {
-    let threads = if worth_threads { num_threads() } else { 1 };
-    if threads == 1 {
-        faer::set_global_parallelism(faer::Par::Seq);
-        return;
+/// In a child forked after the pool was started its threads are gone, and waiting for them would never end: there, and
+/// where this crate's own threads are at work already, the calling thread works alone.
+pub(crate) fn faer_threads() -> faer::Par {
+    let threads = num_threads();
+    if threads == 1 || AT_WORK.get() {
+        return faer::Par::Seq;
     }
     let me = std::process::id();
     let owner = POOL_OWNER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|owner| owner);
-    let ours = owner == 0 || owner == me;
-    faer::set_global_parallelism(if ours { faer::Par::rayon(threads) } else { faer::Par::Seq });
+    if owner == 0 || owner == me { faer::Par::rayon(threads) } else { faer::Par::Seq }
 }
