@@ -90,6 +90,66 @@ fn a_mean_that_drifts_by_a_hundred_spreads_costs_nothing() {
     }
 }
 
+/// Rows of f32 whose mean moves by so many spreads from first to last.
+fn drifting(n: usize, p: usize, q: usize, spreads: f64) -> (Array2<f32>, Array2<f32>) {
+    let (mut x, mut y) = related(&mut Noise(19), n, p, q, 5);
+    for i in 0..n {
+        let drift = spreads * i as f64 / n as f64;
+        x.row_mut(i).mapv_inplace(|v| v + drift);
+        y.row_mut(i).mapv_inplace(|v| v - 2.0 * drift);
+    }
+    (x.mapv(|v| v as f32), y.mapv(|v| v as f32))
+}
+
+#[test]
+fn drifting_rows_keep_a_millionth() {
+    let (x, y) = drifting(20_000, 24, 16, 100.0);
+    let mut single = PairedMoments::new(24, 16, 1).unwrap();
+    single.update(Rows::F32(x.view()), Rows::F32(y.view()), None).unwrap();
+    let found = fit(&mut single, Ridge::Fixed(0.0, 0.0), canonsim_core::Rank::Full).unwrap();
+    let expected = reference_correlations(&x.mapv(f64::from), &y.mapv(f64::from));
+    assert_close(&found.canonical.correlations, &expected, 1e-6);
+}
+
+/// Rows that are multiplied at once and rows that wait for others are the same rows: steady, drifting, sparse, and
+/// with jumps.
+#[test]
+fn batches_of_any_size_are_the_same_rows() {
+    let n = 20_000;
+    let mut noise = Noise(20);
+    let steady = noise.matrix(n, 9);
+    let mut jumps = steady.clone();
+    jumps.axis_iter_mut(ndarray::Axis(0)).enumerate().for_each(|(i, mut row)| row += 50.0 * ((i / 700) % 3) as f64);
+    let sparse = Array2::from_shape_fn((n, 9), |(i, j)| f64::from(u8::from((i * 7 + j * 3) % 613 == 0)));
+    let drift = drifting(n, 5, 4, 100.0);
+    let drift = concatenate![ndarray::Axis(1), drift.0, drift.1].mapv(f64::from);
+    for rows in [steady, jumps, sparse, drift] {
+        let single = rows.mapv(|v| v as f32);
+        let half = rows.mapv(f16::from_f64);
+        for batch in [n, 1000, 137] {
+            let mut moments = [(); 3].map(|()| PairedMoments::new(5, 4, 1).unwrap());
+            for start in (0..n).step_by(batch) {
+                let part = s![start..n.min(start + batch), ..];
+                let sides = |x: ndarray::ArrayView2<'_, f64>| {
+                    (x.slice(s![.., ..5]).to_owned(), x.slice(s![.., 5..]).to_owned())
+                };
+                let (x, y) = sides(rows.slice(part));
+                moments[0].update(Rows::F64(x.view()), Rows::F64(y.view()), None).unwrap();
+                let wide = single.slice(part);
+                let (x, y) = (wide.slice(s![.., ..5]), wide.slice(s![.., 5..]));
+                moments[1].update(Rows::F32(x), Rows::F32(y), None).unwrap();
+                let wide = half.slice(part);
+                let (x, y) = (wide.slice(s![.., ..5]), wide.slice(s![.., 5..]));
+                moments[2].update(Rows::F16(x), Rows::F16(y), None).unwrap();
+            }
+            let [double, float, short] = &mut moments;
+            assert!(distance(&mut double.total(), rows.view()) < 1e-11);
+            assert!(distance(&mut float.total(), single.mapv(f64::from).view()) < 1e-6);
+            assert!(distance(&mut short.total(), half.mapv(f16::to_f64).view()) < 1e-6);
+        }
+    }
+}
+
 #[test]
 fn a_common_component_of_a_hundred_spreads_costs_nothing_in_any_order() {
     // The rows of a drift in random order, and two far clusters: no step in time shows either.
