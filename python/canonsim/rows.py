@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -50,6 +51,30 @@ def _is_floating(rows: Rows) -> bool:
 
         return rows.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     return np.asarray(rows).dtype.type in _NATIVE_FLOATS
+
+
+def result_dtype(*rows: Rows) -> Any:
+    """What scores of rows are given in: f64 where some of the rows are, else f32; torch's dtype for tensors."""
+    dtypes: list[Any] = [side.dtype for side in rows]
+    if is_tensor(rows[0]):
+        import torch
+
+        return reduce(torch.promote_types, dtypes, torch.float32)
+    return np.result_type(np.float32, *dtypes)
+
+
+def widest_dtype(values: Any) -> Any:
+    """What sums over such values are taken in: f64, but for tensors on MPS, which has none."""
+    if is_tensor(values):
+        import torch
+
+        return torch.float32 if values.device.type == "mps" else torch.float64
+    return np.float64
+
+
+def to_dtype(values: Any, dtype: Any) -> Any:
+    """Values in the dtype, copied only where they have another."""
+    return values.to(dtype) if is_tensor(values) else values.astype(dtype, copy=False)
 
 
 def to_native(rows: Rows) -> Array:

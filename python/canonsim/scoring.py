@@ -7,10 +7,15 @@ u (n, s) of x and v (m, s) of y, weights w (s,), held-out correlations r (s,).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from canonsim.rows import widest_dtype
+
+if TYPE_CHECKING:
+    import torch
 
 Score: TypeAlias = Literal["similarity", "log_odds"]
 Weights: TypeAlias = Literal["held-out", "training", "equal"]
@@ -46,6 +51,13 @@ class Side:
     slope: Any
     curve: Any
     offset: Any
+
+    def on_device(self, rows: torch.Tensor) -> Side:
+        """The same as tensors, on the device of the rows."""
+        import torch
+
+        where = {"device": rows.device, "dtype": widest_dtype(rows)}
+        return Side(**{name: torch.as_tensor(array, **where) for name, array in vars(self).items()})
 
 
 def side(

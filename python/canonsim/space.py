@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from canonsim import model_files, scoring
-from canonsim.rows import Rows, check_rows, is_tensor
+from canonsim.embedding import all_pairs, embed, project, row_by_row
+from canonsim.rows import Rows, check_rows, is_tensor, result_dtype
 from canonsim.scoring import Score, Side, Weights
+from canonsim.top_k import top_k
 
 if TYPE_CHECKING:
     import os
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from canonsim.module import CanonicalModule
-
-# Rows taken to f64 at a time, so that f16 galleries are never widened whole.
-_BLOCK = 8192
 
 _VECTORS = ("x_mean", "y_mean", "x_std", "y_std", "correlations", "weights")
 _ARRAYS = (*_VECTORS, "x_projection", "y_projection")
@@ -163,11 +162,11 @@ class CanonicalSpace:
 
     def project_x(self, x: Rows) -> Any:
         """Canonical variates of x: ``(x - x_mean) @ x_projection``, (n, r)."""
-        return _narrow(self._each_block(x, "x", scoring.project), x)
+        return project(x, "x", self._side(x, "x"), result_dtype(x))
 
     def project_y(self, y: Rows) -> Any:
         """Canonical variates of y: ``(y - y_mean) @ y_projection``, (n, r)."""
-        return _narrow(self._each_block(y, "y", scoring.project), y)
+        return project(y, "y", self._side(y, "y"), result_dtype(y))
 
     def embed_x(self, x: Rows, score: Score = "similarity") -> Any:
         """Vectors of x for an inner-product index: ``embed_x(x) @ embed_y(y).T`` are the scores.
@@ -184,19 +183,22 @@ class CanonicalSpace:
         -------
         (n, r) or (n, r + 2)
         """
-        return _narrow(self._embed(x, "x", score), x)
+        self._warn(score)
+        return self._embed(x, "x", score)
 
     def embed_y(self, y: Rows, score: Score = "similarity") -> Any:
         """Vectors of y for an inner-product index; as `embed_x`."""
-        return _narrow(self._embed(y, "y", score), y)
+        self._warn(score)
+        return self._embed(y, "y", score)
 
     def similarity(self, x: Rows, y: Rows) -> Any:
         """Similarity of every row of x (n, p) with every row of y (m, q): (n, m).
 
         With ``weights="training"`` the weighted cosine of Li, Chinchali and Topcu (2025), equation 4; with
-        ``weights="held-out"`` the cosine of standardised variates scaled by the roots of the weights, in [-1, 1].
+        ``weights="held-out"`` the cosine of standardised variates scaled by the roots of the weights, in [-1, 1] to
+        rounding.
         """
-        return self._all_pairs(x, y, "similarity")
+        return all_pairs(*self._embed_both(x, y, "similarity"), result_dtype(x, y))
 
     def similarity_pairwise(self, x: Rows, y: Rows) -> Any:
         """Similarity of row i of x (n, p) with row i of y (n, q): (n,)."""
@@ -208,11 +210,57 @@ class CanonicalSpace:
         The optimal test under a Gaussian model (Bach and Jordan 2005); 0 means even odds where pairs and other
         combinations are equally frequent. Without folds it uses training correlations, which overstate, and warns.
         """
-        return self._all_pairs(x, y, "log_odds")
+        self._warn("log_odds")
+        return all_pairs(*self._embed_both(x, y, "log_odds"), result_dtype(x, y))
 
     def log_odds_pairwise(self, x: Rows, y: Rows) -> Any:
         """Log odds of row i of x (n, p) with row i of y (n, q): (n,)."""
+        self._warn("log_odds")
         return self._pairwise(x, y, "log_odds")
+
+    def top_k(
+        self, x: Rows, y: Rows, k: int, score: Score = "similarity", *, queries: Literal["x", "y"] = "x"
+    ) -> tuple[Any, Any]:
+        """The k rows of y (m, q) that score best with each row of x (n, p), best first, equal scores by their index.
+
+        No (n, m) matrix is held: beside the vectors of both sides, about 2^20 scores at a time (see `canonsim.top_k`).
+
+        Parameters
+        ----------
+        x, y : (n, p), (m, q)
+        k : int
+            From 1 to m.
+        score : "similarity" or "log_odds"
+        queries : "x" or "y"
+            With "y" the k rows of x for each row of y.
+
+        Returns
+        -------
+        scores, indices : (n, k), or (m, k) where y asks
+            Indices are int64. No gradient flows through the scores.
+
+        Raises
+        ------
+        ValueError
+            If k is less than 1 or more than m.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import canonsim
+        >>> x = np.random.default_rng(0).standard_normal((500, 4))
+        >>> moments = canonsim.PairedMoments(4, 4)
+        >>> moments.update(x, x)
+        >>> scores, indices = canonsim.fit(moments).top_k(x[:3], x, k=2)
+        >>> indices[:, 0]
+        array([0, 1, 2])
+        """
+        if queries not in ("x", "y"):
+            raise ValueError(f"queries must be 'x' or 'y', got {queries!r}")
+        self._warn(score)
+        vectors = self._embed_both(x, y, score)
+        asking, asked = vectors if queries == "x" else vectors[::-1]
+        return top_k(asking, asked, k, result_dtype(x, y))
 
     def truncate(self, s: int) -> CanonicalSpace:
         """A new space with the first ``s`` directions.
@@ -305,88 +353,40 @@ class CanonicalSpace:
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{directory} is not a canonical space: {error!r}") from None
 
-    def _embed(self, rows: Rows, argument: str, score: Score) -> Any:
+    def _warn(self, score: Score) -> None:
         if score == "log_odds" and self.held_out_correlations is None:
             warnings.warn(
                 "log odds use training correlations, which overstate: fit moments of at least two folds that hold rows",
                 stacklevel=3,
             )
-        is_x = argument == "x"
-        return self._each_block(
-            rows, argument, lambda side, block: scoring.vectors(side, scoring.project(side, block), score, is_x=is_x)
-        )
 
-    def _all_pairs(self, x: Rows, y: Rows, score: Score) -> Any:
-        _check_kinds(x, y)
-        return _narrow(self._embed(x, "x", score) @ self._embed(y, "y", score).T, x, y)
+    def _side(self, rows: Rows, argument: str) -> Side:
+        """The side of the rows, which are checked, on their device."""
+        check_rows(rows, argument, self.x_dim if argument == "x" else self.y_dim)
+        device = rows.device if is_tensor(rows) else None
+        if device not in self._sides and is_tensor(rows):
+            x, y = self._sides[None]
+            self._sides[device] = (x.on_device(rows), y.on_device(rows))
+        return self._sides[device][0 if argument == "x" else 1]
+
+    def _both_sides(self, x: Rows, y: Rows) -> tuple[Side, Side]:
+        if is_tensor(x) != is_tensor(y):
+            kinds = f"{type(x).__name__}, {type(y).__name__}"
+            raise TypeError(f"x and y must both be numpy arrays or both tensors, got {kinds}")
+        return self._side(x, "x"), self._side(y, "y")
+
+    def _embed(self, rows: Rows, argument: str, score: Score) -> Any:
+        return embed(rows, argument, self._side(rows, argument), score, result_dtype(rows))
+
+    def _embed_both(self, x: Rows, y: Rows, score: Score) -> tuple[Any, Any]:
+        """Vectors for products of all with all, in the dtype in which these are to be taken."""
+        x_side, y_side = self._both_sides(x, y)
+        # Similarities are bounded: f32 sums cost nothing that an f32 result shows. Log odds are not.
+        dtype = result_dtype(x, y) if score == "similarity" else None
+        return embed(x, "x", x_side, score, dtype), embed(y, "y", y_side, score, dtype)
 
     def _pairwise(self, x: Rows, y: Rows, score: Score) -> Any:
-        _check_kinds(x, y)
+        x_side, y_side = self._both_sides(x, y)
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
-        return _narrow((self._embed(x, "x", score) * self._embed(y, "y", score)).sum(-1), x, y)
-
-    def _each_block(self, rows: Rows, argument: str, work: Callable[[Side, Any], Any]) -> Any:
-        """What ``work`` makes of the rows, in f64."""
-        check_rows(rows, argument, self.x_dim if argument == "x" else self.y_dim)
-        index = 0 if argument == "x" else 1
-        starts = range(0, max(len(rows), 1), _BLOCK)
-        if is_tensor(rows):
-            import torch
-
-            side = self._sides_on(rows.device)[index]
-            done = []
-            for start in starts:
-                block = rows[start : start + _BLOCK].to(side.mean.dtype)
-                done.append(work(side, block))
-                # What overflows in the scores is refused with what was not finite to begin with.
-                finite = torch.isfinite(done[-1].detach()).all(dim=1) & torch.isfinite(block.detach()).all(dim=1)
-                _check_finite(finite.cpu().numpy(), argument, start)
-            return torch.cat(done)
-        blocks = []
-        for start in starts:
-            wide = np.asarray(rows[start : start + _BLOCK], dtype=np.float64)
-            with np.errstate(over="ignore", invalid="ignore"):
-                blocks.append(work(self._sides[None][index], wide))
-            # What overflows in the scores is refused with what was not finite to begin with.
-            _check_finite(np.isfinite(wide).all(axis=1) & np.isfinite(blocks[-1]).all(axis=1), argument, start)
-        return np.concatenate(blocks)
-
-    def _sides_on(self, device: torch.device) -> tuple[Side, Side]:
-        """Both sides as tensors, made once for each device."""
-        if device not in self._sides:
-            import torch
-
-            # MPS has no f64.
-            dtype = torch.float32 if device.type == "mps" else torch.float64
-            x, y = self._sides[None]
-            self._sides[device] = (_to(x, device, dtype), _to(y, device, dtype))
-        return self._sides[device]
-
-
-def _narrow(values: Any, *rows: Rows) -> Any:
-    """Values computed in f64 as f32, unless some of the rows were f64."""
-    if is_tensor(values):
-        import torch
-
-        return values if any(side.dtype == torch.float64 for side in rows) else values.float()
-    return values if any(side.dtype == np.float64 for side in rows) else values.astype(np.float32)
-
-
-def _to(side: Side, device: torch.device, dtype: torch.dtype) -> Side:
-    import torch
-
-    return Side(**{name: torch.as_tensor(array, device=device, dtype=dtype) for name, array in vars(side).items()})
-
-
-def _check_kinds(x: Rows, y: Rows) -> None:
-    if is_tensor(x) != is_tensor(y):
-        raise TypeError(
-            f"x and y must both be numpy arrays or both tensors, got {type(x).__name__}, {type(y).__name__}"
-        )
-
-
-def _check_finite(finite: npt.NDArray[np.bool_], argument: str, first: int) -> None:
-    if not finite.all():
-        row = first + int(finite.argmin())
-        raise ValueError(f"{argument} holds NaN or infinite values, or values whose scores overflow, in row {row}")
+        return row_by_row(x, x_side, y, y_side, score, result_dtype(x, y))

@@ -45,8 +45,6 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Encode the gallery and the texts, rank by log odds, print."""
-    import numpy as np
-
     from canonsim import CanonicalSpace
 
     if options.k < 1:
@@ -66,11 +64,12 @@ def run(options: argparse.Namespace) -> None:
     items: list[Any] = [file.read_text("utf-8") for file in files] if gallery_encoder.kind == "text" else list(files)
     gallery = gallery_encoder.encode(items, batch_size=options.batch_size, progress=True)
     queries = text_encoder.encode(options.queries, batch_size=options.batch_size)
-    odds = space.log_odds(queries, gallery) if text_is_x else space.log_odds(gallery, queries).T
-    for text, row in zip(options.queries, odds, strict=True):
+    x, y = (queries, gallery) if text_is_x else (gallery, queries)
+    best = space.top_k(x, y, min(options.k, len(files)), "log_odds", queries="x" if text_is_x else "y")
+    for text, odds, found in zip(options.queries, *best, strict=True):
         print(f"\n{text}")
-        for i in np.argsort(-row, kind="stable")[: options.k]:
-            print(f"  {row[i]:+7.2f}  {files[i].relative_to(options.gallery)}")
+        for nats, i in zip(odds, found, strict=True):
+            print(f"  {nats:+7.2f}  {files[i].relative_to(options.gallery)}")
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
