@@ -3,7 +3,7 @@
 use faer::MatRef;
 
 use crate::decomposition::{Blocks, Canonical, Covariances, decompose};
-use crate::threads::{in_parallel, num_threads};
+use crate::threads::in_parallel;
 use crate::{Error, Moments, PairedMoments, dense};
 
 /// Products of rows and both widths below which the threads cost more than they save.
@@ -48,8 +48,7 @@ pub(crate) fn held_out(moments: &mut PairedMoments, ridges: &[(f64, f64)]) -> Re
     let at_once = if shares_work(moments) { ridges.len() } else { 1 };
     let jobs = filled.iter().flat_map(|&k| ridges.chunks(at_once).map(move |ridges| (k, ridges))).collect();
     let work = all.saturating_mul((moments.x_width() * moments.y_width()) as u64);
-    let threads = if work < WORTH_THREADS { 1 } else { num_threads() };
-    let measured = in_parallel(jobs, threads, |(k, ridges)| left_out(moments, k, ridges));
+    let measured = in_parallel(jobs, work >= WORTH_THREADS, |(k, ridges)| left_out(moments, k, ridges));
     let mut sums = vec![Sums::default(); ridges.len()];
     let measured = measured.into_iter().collect::<Result<Vec<_>, Error>>()?;
     for (i, fold) in measured.into_iter().flatten().enumerate() {

@@ -39,3 +39,14 @@ pub use moments::Moments;
 pub use paired::PairedMoments;
 pub use rows::Rows;
 pub use threads::{VARIABLE, num_threads, set_num_threads};
+
+/// The instructions that products run on, the fastest that this processor has: "AVX-512", "AVX2" or "plain".
+pub fn kernel_name() -> &'static str {
+    gram::kernel_name()
+}
+
+/// The speed of one thread's innermost loop on data in the L1 cache, in GFLOP/s: about the processor's peak, which
+/// nothing can exceed. In double precision, or else in single.
+pub fn tile_rate(double: bool) -> f64 {
+    if double { gram::tile_rate::<f64>() } else { gram::tile_rate::<f32>() }
+}

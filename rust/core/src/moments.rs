@@ -1,6 +1,6 @@
 //! Count, mean and centred scatter of rows of one width: a commutative monoid under [`Moments::merge`].
 
-use crate::gram::{self, FEW, Float, Group, Packed, triangle};
+use crate::gram::{self, DEPTH, FEW, Float, Group, Packed, triangle};
 use crate::rows::LARGEST;
 use crate::{Error, Rows};
 
@@ -172,22 +172,18 @@ impl Moments {
             self.flush();
         }
         let ample = gram::ample_rows(self.width);
-        while !index.is_empty() {
-            let waiting = T::waiting(&mut self.waiting);
-            let room = ample - waiting.len() / self.width;
-            let (rows, later) = index.split_at(index.len().min(room));
-            if rows.len() == ample {
-                self.absorb(ample, &|i, out: &mut [T]| copy(parts, rows[i], out));
-            } else {
-                let start = waiting.len();
-                waiting.resize(start + rows.len() * self.width, T::default());
-                let places = waiting[start..].chunks_exact_mut(self.width);
-                places.zip(rows).for_each(|(place, &i)| copy(parts, i, place));
-                if rows.len() == room {
-                    self.flush();
-                }
-            }
+        while index.len() >= ample / 2 {
+            let (rows, later) = index.split_at(ample.min(index.len() / DEPTH * DEPTH));
+            self.absorb(rows.len(), &|i, out: &mut [T]| copy(parts, rows[i], out));
             index = later;
+        }
+        let waiting = T::waiting(&mut self.waiting);
+        let start = waiting.len();
+        waiting.resize(start + index.len() * self.width, T::default());
+        let places = waiting[start..].chunks_exact_mut(self.width);
+        places.zip(index).for_each(|(place, &i)| copy(parts, i, place));
+        if waiting.len() >= ample * self.width {
+            self.flush();
         }
     }
 
@@ -236,7 +232,9 @@ impl Moments {
 
     fn add<T: Float>(&mut self, mut packed: Packed<T>) {
         if self.scatter.is_empty() {
-            self.scatter = vec![0.0; triangle(self.width)];
+            // Written, not only reserved as zeros: to read a reserved page and then write to it is two faults, the second
+            // of which halts all threads.
+            self.scatter.resize(triangle(self.width), 0.0);
         }
         packed.groups.iter_mut().for_each(|group| self.place(group));
         gram::add(&packed, self.width, &mut self.scatter);

@@ -2,9 +2,13 @@
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2, Axis};
 
 use crate::Error;
+use crate::threads::in_parallel;
+
+/// Values that a thread looks through before the next takes over.
+const VALUES_AT_A_TIME: usize = 1 << 21;
 
 /// Largest magnitude accepted: its square, times any number of rows that fits into memory, is finite in f64.
 pub(crate) const LARGEST: f64 = 1e145;
@@ -123,19 +127,26 @@ impl Rows<'_> {
 }
 
 /// Where the first value stands that does not fit.
-fn first_misfit<T: Copy>(view: &ArrayView2<'_, T>, fits: impl Fn(T) -> bool) -> Option<(usize, usize)> {
+fn first_misfit<T: Copy + Sync>(view: &ArrayView2<'_, T>, fits: impl Fn(T) -> bool + Sync) -> Option<(usize, usize)> {
     // Without a short cut the loop vectorises; a bad value is looked for only where there is one.
     let all_fit = |values: &[T]| values.iter().fold(true, |ok, &v| ok & fits(v));
-    if view.as_slice().is_some_and(all_fit) {
-        return None;
-    }
     let position = |(row, values): (usize, ArrayView1<'_, T>)| {
         if values.as_slice().is_some_and(all_fit) {
             return None;
         }
         values.iter().position(|&v| !fits(v)).map(|column| (row, column))
     };
-    view.rows().into_iter().enumerate().find_map(position)
+    let rows = (VALUES_AT_A_TIME / view.ncols().max(1)).max(1);
+    let parts: Vec<_> = view.axis_chunks_iter(Axis(0), rows).enumerate().collect();
+    let worth_it = parts.len() > 1;
+    let found = in_parallel(parts, worth_it, |(part, view)| {
+        if view.as_slice().is_some_and(all_fit) {
+            return None;
+        }
+        let (row, column) = view.rows().into_iter().enumerate().find_map(position)?;
+        Some((part * rows + row, column))
+    });
+    found.into_iter().flatten().next()
 }
 
 /// One row through `slice` where it lies contiguous, else value by value.

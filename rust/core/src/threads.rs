@@ -39,11 +39,25 @@ thread_local! {
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// `jobs` through `work`, results in the order of the jobs, on up to `threads` threads of this call's own: none outlive
-/// it, so a fork is safe. What `work` calls uses no further threads.
-pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: impl Fn(J) -> R + Sync) -> Vec<R> {
-    let threads = threads.min(jobs.len());
-    if threads <= 1 || AT_WORK.get() {
+/// The threads that faer may use.
+///
+/// In a child forked after rayon's pool was started its threads are gone, and waiting for them would never end: there, and
+/// where this crate's own threads are at work already, the calling thread works alone.
+pub(crate) fn faer_threads() -> faer::Par {
+    let threads = num_threads();
+    if threads == 1 || AT_WORK.get() {
+        return faer::Par::Seq;
+    }
+    let me = std::process::id();
+    let owner = POOL_OWNER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|owner| owner);
+    if owner == 0 || owner == me { faer::Par::rayon(threads) } else { faer::Par::Seq }
+}
+
+/// `jobs` through `work`, results in the order of the jobs, on several threads of this call's own where they are worth
+/// it: none outlives it, so a fork is safe. What `work` calls uses no further threads.
+pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, worth_it: bool, work: impl Fn(J) -> R + Sync) -> Vec<R> {
+    let threads = num_threads().min(jobs.len());
+    if threads <= 1 || !worth_it || AT_WORK.get() {
         return jobs.into_iter().map(work).collect();
     }
     let mut done: Vec<Option<R>> = Vec::new();
@@ -67,18 +81,4 @@ pub(crate) fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, threads: usize, work: 
         });
     }
     done.into_iter().flatten().collect()
-}
-
-/// The threads that faer may use.
-///
-/// In a child forked after the pool was started its threads are gone, and waiting for them would never end: there, and
-/// where this crate's own threads are at work already, the calling thread works alone.
-pub(crate) fn faer_threads() -> faer::Par {
-    let threads = num_threads();
-    if threads == 1 || AT_WORK.get() {
-        return faer::Par::Seq;
-    }
-    let me = std::process::id();
-    let owner = POOL_OWNER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|owner| owner);
-    if owner == 0 || owner == me { faer::Par::rayon(threads) } else { faer::Par::Seq }
 }

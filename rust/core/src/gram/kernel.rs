@@ -32,19 +32,17 @@ pub(crate) trait Float:
     }
 }
 
-/// A tile of `rows` by `panels * lanes` sums of products.
+/// Tiles of `rows` by up to `panels * lanes` sums of products.
 #[derive(Clone, Copy)]
-pub(crate) struct Kernel<T> {
+pub(crate) struct Kernel<T: 'static> {
     /// What it runs on.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub name: &'static str,
     /// Columns of a panel.
     pub lanes: usize,
     /// Rows of the tile; divides `lanes`.
     pub rows: usize,
-    /// Panels across the tile.
-    pub panels: usize,
-    pub(super) tile: Tile<T>,
+    /// Tiles of one panel across, of two, and so on.
+    pub(super) tiles: &'static [Tile<T>],
     pub(super) pack: Pack<T>,
     pub(super) settle: Settle,
     /// Brings values near that are soon written to.
@@ -59,22 +57,24 @@ pub(super) type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut Tally<T>, 
 pub(super) type Settle = unsafe fn(&[f64], f64, f64, &[f64], &[f64], &mut [f64]);
 
 impl<T: Float> Kernel<T> {
-    /// Columns of the tile.
-    pub fn width(&self) -> usize {
-        self.panels * self.lanes
+    /// Panels across the widest tile.
+    pub fn panels(&self) -> usize {
+        self.tiles.len()
     }
 
-    /// `out[r, c] += sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major.
+    /// `out[r, c] += sum over k < depth of a[k, r] * b[k, c]`, with `out` row-major, as wide as it
+    /// is long: one panel, two, and so on.
     ///
     /// `a` begins at a column of a panel, `b` at a panel; the panels of `b` lie `stride` values apart. What lies `ahead`
     /// is brought near on the way: `depth * lanes / 4` values of it.
     pub fn multiply(&self, depth: usize, a: &[T], b: &[T], stride: usize, ahead: &[T], out: &mut [f64]) {
+        let panels = out.len() / (self.rows * self.lanes);
+        assert!(panels > 0 && out.len() == self.rows * panels * self.lanes);
         assert!(depth > 0 && a.len() >= (depth - 1) * self.lanes + self.rows);
-        assert!(b.len() >= (self.panels - 1) * stride + depth * self.lanes);
-        assert!(out.len() >= self.rows * self.width());
+        assert!(b.len() >= (panels - 1) * stride + depth * self.lanes);
         // SAFETY: the asserts above are the bounds of every access of a tile, what lies ahead is never read, and
         // `kernels` lists a tile only where the processor has its instructions.
-        unsafe { (self.tile)(depth, a, b, stride, ahead, out) }
+        unsafe { (self.tiles[panels - 1])(depth, a, b, stride, ahead, out) }
     }
 
     /// Packs a few rows (n, d) less `shift` (d,) into panels that lie `stride` values apart, `lanes` columns each, and
@@ -142,8 +142,7 @@ macro_rules! float {
                     name: "plain",
                     lanes: $lanes,
                     rows: 4,
-                    panels: 1,
-                    tile: plain::<Self, $lanes, 4>,
+                    tiles: &[plain::<Self, $lanes, 4>],
                     pack: loops::pack_lanes::<Self, $lanes>,
                     settle: loops::settle,
                     fetch: |_| (),

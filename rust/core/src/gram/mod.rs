@@ -4,6 +4,8 @@
 //! way. A tile of the result is the product of two stretches of panels, summed over the block in the precision of the
 //! rows, and added up in f64: rounding does not grow with the number of rows.
 
+use std::time::Instant;
+
 mod kernel;
 mod loops;
 mod packed;
@@ -15,7 +17,7 @@ use kernel::Kernel;
 use packed::Block;
 pub(crate) use packed::{FEW, Group, Packed};
 
-use crate::threads::{in_parallel, num_threads};
+use crate::threads::in_parallel;
 
 /// Rows multiplied in their own precision before the sum goes to f64.
 pub(crate) const DEPTH: usize = 256;
@@ -37,8 +39,8 @@ pub(crate) fn ample_rows(d: usize) -> usize {
     (AMPLE / (d * d).max(1)).clamp(LEAST_ROWS, MOST_ROWS) / DEPTH * DEPTH
 }
 
-fn threads_for(rows: usize, d: usize) -> usize {
-    if rows.saturating_mul(d * d) < WORTH_THREADS { 1 } else { num_threads() }
+fn worth_threads(rows: usize, d: usize) -> bool {
+    rows.saturating_mul(d * d) >= WORTH_THREADS
 }
 
 /// Number of entries of the lower triangle of `d` rows: where row `d` begins when they are packed row by row.
@@ -64,7 +66,7 @@ pub(crate) fn add<T: Float>(packed: &Packed<T>, d: usize, scatter: &mut [f64]) {
     let rows = packed.groups.iter().map(|group| group.rows).sum();
     // The last bands are the longest: they go first, so that the threads end together.
     bands.reverse();
-    in_parallel(bands, threads_for(rows, d), |mut band| {
+    in_parallel(bands, worth_threads(rows, d), |mut band| {
         for group in &packed.groups {
             let parts = group.blocks.chunks(at_once);
             let last = parts.len() - 1;
@@ -74,6 +76,28 @@ pub(crate) fn add<T: Float>(packed: &Packed<T>, d: usize, scatter: &mut [f64]) {
             }
         }
     });
+}
+
+pub(crate) fn kernel_name() -> &'static str {
+    f32::kernel().name
+}
+
+/// The speed of the bare tile on one thread, in GFLOP/s, on panels that stay in the L1 cache: about the peak of the
+/// processor's fused multiply-add in that precision.
+pub(crate) fn tile_rate<T: Float>() -> f64 {
+    const CALLS: usize = 1024;
+    let kernel = T::kernel();
+    let panels = vec![T::default(); (kernel.panels() + 1) * DEPTH * kernel.lanes];
+    let mut sums = vec![0.0; kernel.rows * kernel.panels() * kernel.lanes];
+    let mut run = || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            kernel.multiply(DEPTH, &panels, &panels, DEPTH * kernel.lanes, &panels, &mut sums);
+        }
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (0..16).map(|_| run()).fold(f64::INFINITY, f64::min);
+    (2 * CALLS * DEPTH * sums.len()) as f64 / seconds / 1e9
 }
 
 /// Some rows of the lower triangle.
@@ -86,15 +110,18 @@ struct Band<'a> {
 impl Band<'_> {
     /// Adds the products of the blocks, and the rank-two part of the group that they end.
     fn add<T: Float>(&mut self, kernel: &Kernel<T>, blocks: &[Block<'_, T>], group: Option<&Group>) {
-        let width = kernel.width();
-        let mut sums = vec![0.0; kernel.rows * width];
-        for j in (0..self.last).step_by(width) {
+        let widest = kernel.panels() * kernel.lanes;
+        let mut room = vec![0.0; kernel.rows * widest];
+        for j in (0..self.last).step_by(widest) {
             for i in (self.first..self.last).step_by(kernel.rows).filter(|i| i + kernel.rows > j) {
                 let rows = i.max(j)..self.last.min(i + kernel.rows);
+                let panels = (rows.end - j).div_ceil(kernel.lanes).min(kernel.panels());
+                let width = panels * kernel.lanes;
                 rows.clone().for_each(|row| (kernel.fetch)(self.stretch(row, j, width)));
+                let sums = &mut room[..kernel.rows * width];
                 sums.fill(0.0);
                 for block in blocks {
-                    block.multiply(kernel, i, j, i - self.first, &mut sums);
+                    block.multiply(kernel, (i, j), i - self.first, sums);
                 }
                 for row in rows {
                     let (sums, scatter) = (&sums[(row - i) * width..], self.stretch(row, j, width));
@@ -119,10 +146,10 @@ impl Band<'_> {
 impl<T: Float> Block<'_, T> {
     /// Adds the tile that begins at row `i`, the `r`-th of its band, and at column `j` to `sums`; brings its share of the
     /// columns of the tiles to come near.
-    fn multiply(&self, kernel: &Kernel<T>, i: usize, j: usize, r: usize, sums: &mut [f64]) {
+    fn multiply(&self, kernel: &Kernel<T>, (i, j): (usize, usize), r: usize, sums: &mut [f64]) {
         let panel = |column: usize| &self.panels[column / kernel.lanes * self.stride..];
         let b = panel(j);
-        let ahead = &b[(kernel.panels * self.stride * (BAND + r) / BAND).min(b.len())..];
+        let ahead = &b[(kernel.panels() * self.stride * (BAND + r) / BAND).min(b.len())..];
         kernel.multiply(self.depth, &panel(i)[i % kernel.lanes..], b, self.stride, ahead, sums);
     }
 }
@@ -155,7 +182,7 @@ mod tests {
         let expected = naive(&rows, &shift);
         for kernel in T::kernels() {
             let stride = n * kernel.lanes + 3;
-            let mut panels = vec![T::default(); (d.div_ceil(kernel.lanes) + kernel.panels) * stride];
+            let mut panels = vec![T::default(); (d.div_ceil(kernel.lanes) + kernel.panels()) * stride];
             let (mut tally, mut sums) = (Tally::new(d), vec![0.0; d]);
             for (i, few) in rows.chunks(loops::ROWS_PACKED * d).enumerate() {
                 let panels = &mut panels[i * loops::ROWS_PACKED * kernel.lanes..];

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernel::{Float, Kernel};
 use super::loops::{ROWS_PACKED, Tally};
-use super::{DEPTH, threads_for};
+use super::{DEPTH, worth_threads};
 use crate::threads::in_parallel;
 
 /// Squared step between the means of the halves of a block, relative to the variance within them, beyond which f32
@@ -69,7 +69,7 @@ impl<T: Float> Packed<T> {
         // One cache line more than the panel: neighbours would else fall into the same cache sets.
         let stride = DEPTH.min(n) * kernel.lanes + 64 / size_of::<T>();
         // Tiles may reach past the last column: what stands there is multiplied, but never looked at.
-        let size = (d.div_ceil(kernel.lanes) + kernel.panels) * stride;
+        let size = (d.div_ceil(kernel.lanes) + kernel.panels()) * stride;
         let blocks: Vec<Range<usize>> = (0..n).step_by(DEPTH).map(|start| start..n.min(start + DEPTH)).collect();
         let mut room = T::ROOM.take();
         if room.len() < blocks.len() * size {
@@ -86,7 +86,7 @@ impl<T: Float> Packed<T> {
         let shift: Vec<T> = mean.iter().map(|&m| T::round(m)).collect();
         let jobs: Vec<_> = blocks.iter().cloned().zip(room.chunks_exact_mut(size)).collect();
         let outcomes =
-            in_parallel(jobs, threads_for(n, d), |(rows, panels)| pack(&kernel, rows, &shift, stride, panels, fill));
+            in_parallel(jobs, worth_threads(n, d), |(rows, panels)| pack(&kernel, rows, &shift, stride, panels, fill));
         let depths = blocks.iter().map(Range::len).collect();
         let mut packed = Self { room, size, stride, depths, groups: Vec::new(), refused: Vec::new() };
         packed.sort(blocks, outcomes, &shift);
