@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import settings
 
+from canonsim import _native
 from synthetic import related
 
 # The machine may be busy: how long an example takes says nothing.
@@ -13,6 +14,14 @@ settings.load_profile("patient")
 @pytest.fixture
 def pairs():
     return related()
+
+
+@pytest.fixture
+def restored_threads():
+    """The default number of threads, also after a test that sets it."""
+    _native.set_num_threads(0)
+    yield
+    _native.set_num_threads(0)
 
 
 @pytest.fixture(scope="session")

@@ -372,22 +372,31 @@ def test_many_threads_share_one_object(pairs):
     assert_moments(moments, x, y)
 
 
+# Large enough for the fit to start faer's threads.
+WIDE = {"n": 2000, "p": 300, "q": 260}
+
+
 def _fit_in_child(queue):
-    moments = PairedMoments(40, 30)
-    moments.update(*related(n=500, p=40, q=30))
-    queue.put(canonsim.fit(moments).correlations[0])
+    moments = PairedMoments(WIDE["p"], WIDE["q"])
+    moments.update(*related(**WIDE))
+    queue.put((canonsim.fit(moments, ridge=1.0).correlations[0], canonsim.get_num_threads()))
 
 
 @pytest.mark.timeout(60)
 # Python itself warns of forks beside threads; that a fit in the child neither hangs nor differs is the point.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_works_after_a_fork():
-    moments = PairedMoments(40, 30)
-    moments.update(*related(n=500, p=40, q=30))
-    expected = canonsim.fit(moments).correlations[0]
+@pytest.mark.parametrize("threads", [None, 2])
+def test_works_after_a_fork(threads, restored_threads):
+    if threads:
+        canonsim.set_num_threads(threads)
+    moments = PairedMoments(WIDE["p"], WIDE["q"])
+    moments.update(*related(**WIDE))
+    expected = canonsim.fit(moments, ridge=1.0).correlations[0]
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_fit_in_child, args=(queue,))
     child.start()
-    assert queue.get(timeout=50) == pytest.approx(expected, abs=1e-9)
+    correlation, used = queue.get(timeout=50)
     child.join()
+    assert correlation == pytest.approx(expected, abs=1e-9)
+    assert used == (threads or 1)

@@ -1,5 +1,6 @@
 """The package as a whole: light to import, with the names it promises."""
 
+import os
 import re
 import subprocess
 import sys
@@ -53,21 +54,32 @@ def test_names():
         _ = canonsim.nothing
 
 
-def test_threads():
-    before = canonsim.get_num_threads()
+def test_threads(restored_threads):
     canonsim.set_num_threads(3)
     assert canonsim.get_num_threads() == 3
-    canonsim.set_num_threads(before)
     with pytest.raises(ValueError, match="threads"):
         canonsim.set_num_threads(0)
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"CANONSIM_NUM_THREADS": "7"}, 7),
+        ({"OMP_NUM_THREADS": "5"}, 5),
+        ({"CANONSIM_NUM_THREADS": "7", "OMP_NUM_THREADS": "5"}, 7),
+        ({"CANONSIM_NUM_THREADS": "many", "OMP_NUM_THREADS": "5"}, 5),
+        ({}, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    ],
+)
+def test_the_environment_sets_the_threads(environment, threads):
     told = subprocess.run(
         [sys.executable, "-c", "import canonsim; print(canonsim.get_num_threads())"],
-        env={"CANONSIM_NUM_THREADS": "7", "PATH": ""},
+        env={"PATH": "", **environment},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout == "7\n"
+    assert int(told.stdout) == threads
 
 
 def test_the_version_is_the_same_everywhere():

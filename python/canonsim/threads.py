@@ -6,7 +6,9 @@ from canonsim import _native
 
 
 def get_num_threads() -> int:
-    """Threads that heavy calls use: as set, else ``CANONSIM_NUM_THREADS``, else the cores of this process.
+    """Threads that heavy calls use: as set, else ``CANONSIM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else all cores.
+
+    Where nothing is set a forked process, such as a worker of a data loader, uses one: its siblings are beside it.
 
     >>> import canonsim
     >>> canonsim.get_num_threads() >= 1

@@ -6,27 +6,46 @@ use std::sync::{Mutex, OnceLock};
 
 /// The environment variable that sets the number of threads at start.
 pub const VARIABLE: &str = "CANONSIM_NUM_THREADS";
+/// What torchrun and cluster schedulers set, so that processes beside each other share the cores.
+const COMMON_VARIABLE: &str = "OMP_NUM_THREADS";
 
 /// 0 means: not set by the program.
 static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 /// The process whose rayon pool faer may use; 0 before its first use.
 static POOL_OWNER: AtomicU32 = AtomicU32::new(0);
+static DEFAULT: OnceLock<Default> = OnceLock::new();
 
-/// Threads that the heavy calls use: what [`set_num_threads`] set, else `CANONSIM_NUM_THREADS`, else the cores
-/// this process may run on.
-pub fn num_threads() -> usize {
-    match CHOSEN.load(Ordering::Relaxed) {
-        0 => *DEFAULT.get_or_init(from_environment),
-        chosen => chosen,
+/// Threads where the program sets none.
+struct Default {
+    threads: usize,
+    /// The process that the number was found for; None where the environment sets it for all.
+    process: Option<u32>,
+}
+
+impl Default {
+    fn find() -> Self {
+        let set = |name| std::env::var(name).ok().and_then(|value| value.trim().parse().ok()).filter(|&n| n > 0);
+        match set(VARIABLE).or_else(|| set(COMMON_VARIABLE)) {
+            Some(threads) => Self { threads, process: None },
+            None => Self {
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                process: Some(std::process::id()),
+            },
+        }
     }
 }
 
-static DEFAULT: OnceLock<usize> = OnceLock::new();
-
-fn from_environment() -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let set = std::env::var(VARIABLE).ok().and_then(|value| value.trim().parse().ok());
-    set.filter(|&n| n > 0).unwrap_or_else(cores)
+/// Threads that the heavy calls use: what [`set_num_threads`] set, else `CANONSIM_NUM_THREADS`, else `OMP_NUM_THREADS`,
+/// else the cores this process may run on. A process that was forked since this was first asked has siblings on the same
+/// cores, as the workers of a data loader have: without a setting it uses one.
+pub fn num_threads() -> usize {
+    match CHOSEN.load(Ordering::Relaxed) {
+        0 => match DEFAULT.get_or_init(Default::find) {
+            Default { process: Some(process), .. } if *process != std::process::id() => 1,
+            default => default.threads,
+        },
+        chosen => chosen,
+    }
 }
 
 /// Sets the number of threads of every later call in this process. 0 goes back to the default.

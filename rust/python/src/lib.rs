@@ -11,12 +11,21 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::fit::{Fit, fit};
     #[pymodule_export]
     use super::moments::Moments;
     #[pymodule_export]
-    use super::{folds_of, get_num_threads, set_num_threads_};
+    use super::{folds_of, get_num_threads, kernel_name, set_num_threads_, tile_rate};
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Asked here, so that workers forked from now on know that they are.
+        super::num_threads();
+        Ok(())
+    }
 }
 
 /// The fold of each id.
@@ -44,4 +53,16 @@ fn get_num_threads() -> usize {
 #[pyfunction(name = "set_num_threads")]
 fn set_num_threads_(threads: usize) {
     set_num_threads(threads);
+}
+
+/// The instructions that products run on.
+#[pyfunction]
+fn kernel_name() -> &'static str {
+    canonsim_core::kernel_name()
+}
+
+/// The speed of one thread's innermost loop in GFLOP/s: about the processor's peak, in f64 or else in f32.
+#[pyfunction]
+fn tile_rate(py: Python<'_>, double: bool) -> f64 {
+    py.detach(|| canonsim_core::tile_rate(double))
 }
