@@ -27,8 +27,9 @@ lint: $(VENV)/ready  ## Formatting, ruff, mypy, clippy, and the stub against the
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest canonsim._native
 
-bench: $(VENV)/ready  ## Measure speed beside numpy and torch
-	$(BIN)/python benches/speed.py
+bench: $(VENV)/ready  ## Measure speed beside numpy, torch, cca-zoo and scikit-learn (10 minutes)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python cca-zoo
+	$(BIN)/python benches/speed.py --plot docs/images/speed.png
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) target build dist demo-report

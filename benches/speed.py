@@ -1,217 +1,212 @@
 """How fast a fit is, beside what people use today: `make bench`.
 
-Every rival computes the same correlations (to 1e-5) from the same rows in memory, on the same number of threads; runs
-alternate, ours and theirs in turn, and the table shows medians and the median of the paired ratios. Peak memory is that
-of a process of its own, less the data.
+Every rival computes the same correlations (to 1e-5) from the same rows in memory, on the same number of threads. Runs
+alternate, ours and theirs in turn; the tables show medians, and the median of the paired ratios. Peak memory is that
+of a process of its own, above the data.
 
-    python benches/speed.py                  # the table of the README
-    python benches/speed.py --rows 4000 --x-dim 96 --y-dim 64 --runs 1   # a smoke run
-    python benches/speed.py --plot speed.png # cost against rows and widths as well
+    python benches/speed.py                          # the tables of the README
+    python benches/speed.py --plot docs/images/speed.png
+    python benches/speed.py --smoke                  # everything once, in small
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from functools import partial
 from pathlib import Path
 
-ROWS_AT_A_TIME = 4096
+import numpy as np
+from fits import FITS, ROWS_AT_A_TIME, Fit, make_rows
+from measure import in_own_process, paired, peak_above, resident, seconds, table
 
 
-def make_rows(rows: int, x_dim: int, y_dim: int):
-    """Two sides f32 that share 32 latent variables; the same for the same numbers."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    latent = rng.standard_normal((rows, 32), dtype=np.float32)
-    sides = []
-    for width in (x_dim, y_dim):
-        side = rng.standard_normal((rows, width), dtype=np.float32)
-        side += latent @ rng.standard_normal((32, width), dtype=np.float32)
-        side += 3
-        sides.append(side)
-    return sides
-
-
-RIDGE = 1e-3
-
-
-def ours(x, y):
-    """One pass and a decomposition in Rust."""
-    import canonsim
-
-    moments = canonsim.PairedMoments(x.shape[1], y.shape[1], folds=1)
-    moments.update(x, y)
-    return canonsim.fit(moments, n_components=None, ridge=RIDGE, weights="training").correlations
-
-
-def numpy_batched(x, y):
-    """Batches about the first batch's mean, f32 products (OpenBLAS), f64 sums, scipy's Cholesky and SVD."""
-    import numpy as np
-    from scipy.linalg import cholesky, solve_triangular, svdvals
-
-    n, p = x.shape
-    d = p + y.shape[1]
-    shift = np.concatenate([x[:ROWS_AT_A_TIME].mean(0), y[:ROWS_AT_A_TIME].mean(0)])
-    gram, total = np.zeros((d, d)), np.zeros(d)
-    for start in range(0, n, ROWS_AT_A_TIME):
-        rows = slice(start, start + ROWS_AT_A_TIME)
-        z = np.concatenate([x[rows], y[rows]], axis=1) - shift
-        gram += z.T @ z
-        total += z.sum(0, dtype=np.float64)
-    covariance = (gram - np.outer(total, total) / n) / (n - 1)
-    xx, yy, xy = covariance[:p, :p], covariance[p:, p:], covariance[:p, p:]
-    xx[np.diag_indices(p)] += RIDGE * np.trace(xx) / p
-    yy[np.diag_indices(d - p)] += RIDGE * np.trace(yy) / (d - p)
-    half = solve_triangular(cholesky(xx, lower=True), xy, lower=True)
-    return svdvals(solve_triangular(cholesky(yy, lower=True), half.T, lower=True))
-
-
-def torch_batched(x, y):
-    """Batches about the first batch's mean, three f32 products (MKL), f64 sums, torch.linalg."""
+def gram_table(options: argparse.Namespace) -> str:
+    """The Gram product alone, one triangle counted, beside OpenBLAS's syrk through numpy and torch's three products."""
     import torch
 
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
-    n, p = x.shape
-    q = y.shape[1]
-    mx, my = x[:ROWS_AT_A_TIME].mean(0), y[:ROWS_AT_A_TIME].mean(0)
-    xx, yy, xy = (torch.zeros(shape, dtype=torch.float64) for shape in ((p, p), (q, q), (p, q)))
-    sx, sy = torch.zeros(p, dtype=torch.float64), torch.zeros(q, dtype=torch.float64)
-    for start in range(0, n, ROWS_AT_A_TIME):
-        u, v = x[start : start + ROWS_AT_A_TIME] - mx, y[start : start + ROWS_AT_A_TIME] - my
-        xx += u.T @ u
-        yy += v.T @ v
-        xy += u.T @ v
-        sx += u.sum(0, dtype=torch.float64)
-        sy += v.sum(0, dtype=torch.float64)
-    xx, yy, xy = ((gram - torch.outer(a, b) / n) / (n - 1) for gram, a, b in ((xx, sx, sx), (yy, sy, sy), (xy, sx, sy)))
-    xx.diagonal().add_(RIDGE * xx.trace() / p)
-    yy.diagonal().add_(RIDGE * yy.trace() / q)
-    half = torch.linalg.solve_triangular(torch.linalg.cholesky(xx), xy, upper=False)
-    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(yy), half.T, upper=False)
-    return torch.linalg.svdvals(whitened).numpy()
+    import canonsim
+    from canonsim import _native
+
+    rows = []
+    kinds = [(np.float32, options.threads), (np.float64, options.threads)]
+    if options.threads > 1:
+        kinds = [(np.float32, 1), (np.float32, options.threads), (np.float64, 1), (np.float64, options.threads)]
+    for dtype, threads in kinds:
+        x, y = (side.astype(dtype) for side in make_rows(options.gram_rows, options.x_dim, options.y_dim))
+        z = np.concatenate([x, y], axis=1)
+        tx, ty = torch.from_numpy(x), torch.from_numpy(y)
+
+        def accumulate(x=x, y=y):
+            moments = canonsim.PairedMoments(x.shape[1], y.shape[1], folds=1)
+            moments.update(x, y)
+            _ = moments.native.x_mean
+
+        def openblas(z=z):
+            for start in range(0, len(z), ROWS_AT_A_TIME):
+                part = z[start : start + ROWS_AT_A_TIME]
+                _ = part.T @ part
+
+        def torch_products(tx=tx, ty=ty):
+            for start in range(0, len(tx), ROWS_AT_A_TIME):
+                u, v = tx[start : start + ROWS_AT_A_TIME], ty[start : start + ROWS_AT_A_TIME]
+                _ = u.T @ u, v.T @ v, u.T @ v
+
+        with using(threads):
+            peak = _native.tile_rate(dtype == np.float64) * threads
+            syrk = paired(accumulate, openblas, options.runs)
+            three = paired(accumulate, torch_products, options.runs)
+        rate = len(z) * z.shape[1] ** 2 / syrk.first / 1e9
+        name = f"{np.dtype(dtype).name}, {threads} thread{'s' * (threads > 1)}"
+        rows.append(
+            (name, f"{rate:.0f}", f"{peak:.0f}", f"{rate / peak:.0%}", f"{syrk.ratio:.2f}", f"{three.ratio:.2f}")
+        )
+    return table("Gram product | GFLOP/s | peak | share | OpenBLAS takes, times ours | torch takes, times ours", rows)
 
 
-def reference_formula(x, y):
-    """The formula as it is usually written: all rows in f64, inverse square roots by eigenvectors."""
-    import numpy as np
-
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    x -= x.mean(0)
-    y -= y.mean(0)
-    roots = []
-    for side in (x, y):
-        covariance = side.T @ side / (len(side) - 1)
-        covariance += RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-        values, vectors = np.linalg.eigh(covariance)
-        roots.append(vectors / np.sqrt(values) @ vectors.T)
-    return np.linalg.svd(roots[0] @ (x.T @ y / (len(x) - 1)) @ roots[1])[1]
-
-
-def scikit_learn(x, y):
-    """`sklearn.cross_decomposition.CCA`, iterative: 10 components of a tenth of the rows."""
-    import warnings
-
-    from sklearn.cross_decomposition import CCA
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        CCA(n_components=10, max_iter=500).fit(x[::10], y[::10])
-
-
-METHODS = {
-    "canonsim": ours,
-    "numpy": numpy_batched,
-    "torch": torch_batched,
-    "formula": reference_formula,
-    "sklearn": scikit_learn,
-}
-NAMES = {
-    "canonsim": "canonsim",
-    "numpy": "numpy and scipy, batched",
-    "torch": "torch, batched",
-    "formula": "the formula in float64, in memory",
-    "sklearn": "scikit-learn CCA, 10 components, a tenth of the rows",
-}
+def fit_table(options: argparse.Namespace) -> str:
+    """A whole fit, end to end."""
+    x, y = make_rows(options.rows, options.x_dim, options.y_dim)
+    rows, mine = [], []
+    for name in options.rivals:
+        rival = FITS[name]
+        a, b = x[:: rival.part], y[:: rival.part]
+        found = {}
+        rival.run(*make_rows(400, 8, 8))  # imports what it needs
+        pair = paired(
+            lambda a=a, b=b, found=found: found.update(ours=FITS["canonsim"].run(a, b)),
+            lambda a=a, b=b, found=found, rival=rival: found.update(theirs=rival.run(a, b)),
+            1 if name in ("cca-zoo", "sklearn") else options.runs,
+        )
+        theirs = found["theirs"]()
+        difference = float(np.abs(found["ours"]()[: len(theirs)] - theirs).max())
+        if rival.exact and difference > 1e-5:
+            raise SystemExit(f"{name} computes something else: its correlations differ by {difference:.1e}")
+        if rival.part == 1:
+            mine.append(pair.first)
+        memory = memory_of(name, options)
+        rows.append((rival.title, f"{pair.second:.2f}", f"{pair.ratio:.1f}", f"{difference:.0e}", f"{memory:.0f}"))
+    if mine:
+        rows.append(("canonsim", f"{np.median(mine):.2f}", "1", "", f"{memory_of('canonsim', options):.0f}"))
+    return table("one fit | seconds | times ours | correlations differ by | MB above the data", rows)
 
 
-def timed(method, x, y):
-    start = time.perf_counter()
-    found = method(x, y)
-    return time.perf_counter() - start, found
-
-
-def peak_memory(name: str, options: argparse.Namespace) -> float:
-    """Peak memory in MB of one fit in a process of its own, above that of the data."""
-    sizes = [str(value) for value in (options.rows, options.x_dim, options.y_dim)]
-    told = subprocess.run(
-        [sys.executable, __file__, "--memory-of", name, "--rows", sizes[0], "--x-dim", sizes[1], "--y-dim", sizes[2]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(told.stdout)
-
-
-def resident(field: str) -> float:
-    """A line of /proc/self/status, in MB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
+def memory_of(name: str, options: argparse.Namespace) -> float:
+    sizes = ("--rows", options.rows, "--x-dim", options.x_dim, "--y-dim", options.y_dim, "--threads", options.threads)
+    return in_own_process(__file__, "--memory-of", name, *sizes)
 
 
 def print_memory(options: argparse.Namespace) -> None:
-    method = METHODS[options.memory_of]
-    small = make_rows(200, 8, 8)
-    method(*small)
-    x, y = make_rows(options.rows, options.x_dim, options.y_dim)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = resident("VmRSS")
-    method(x, y)
-    print(resident("VmHWM") - before)
+    """Peak memory of one fit, above the data and what importing takes."""
+    fit = FITS[options.memory_of]
+    fit.run(*make_rows(200, 8, 8))
+    x, y = (side[:: fit.part] for side in make_rows(options.rows, options.x_dim, options.y_dim))
+    print(peak_above(partial(fit.run, x, y)))
 
 
-def gram_rates(x, y, runs: int) -> dict[str, float]:
-    """GFLOP/s of the Gram product alone, one triangle counted: ours, OpenBLAS's ssyrk through numpy, and torch's."""
-    import numpy as np
-    import torch
-
+def cost_table(options: argparse.Namespace) -> str:
+    """What else costs what, as a ratio to its plain counterpart."""
     import canonsim
 
-    z = np.concatenate([x, y], axis=1)
-    tx, ty = torch.from_numpy(x), torch.from_numpy(y)
+    x, y = make_rows(options.rows, options.x_dim, options.y_dim)
+    shape = x.shape[1], y.shape[1]
 
-    def accumulate():
-        moments = canonsim.PairedMoments(x.shape[1], y.shape[1], folds=1)
-        moments.update(x, y)
-        _ = moments.native.scatter_xy
+    def accumulate(x=x, y=y, folds=1, batch=options.rows):
+        moments = canonsim.PairedMoments(*shape, folds=folds)
+        for start in range(0, len(x), batch):
+            moments.update(x[start : start + batch], y[start : start + batch])
+        _ = moments.native.x_mean
+        return moments
 
-    def openblas():
-        for start in range(0, len(z), ROWS_AT_A_TIME):
-            rows = z[start : start + ROWS_AT_A_TIME]
-            _ = rows.T @ rows
+    def plain():
+        canonsim.fit(accumulate(), n_components=None, ridge=0.1, weights="training")
 
-    def mkl():
-        for start in range(0, len(z), ROWS_AT_A_TIME):
-            u, v = tx[start : start + ROWS_AT_A_TIME], ty[start : start + ROWS_AT_A_TIME]
-            _ = u.T @ u, v.T @ v, u.T @ v
+    rows = []
 
-    times = {name: [] for name in ("canonsim", "OpenBLAS ssyrk", "torch, three products")}
-    for run in range(runs + 1):
-        for name, work in zip(times, (accumulate, openblas, mkl), strict=True):
-            start = time.perf_counter()
-            work()
-            # The first run warms up.
-            if run:
-                times[name].append(time.perf_counter() - start)
-    work = len(z) * z.shape[1] ** 2
-    return {name: work / statistics.median(seconds) / 1e9 for name, seconds in times.items()}
+    def compare(name, first, second):
+        pair = paired(first, second, options.runs)
+        rows.append((name, f"{pair.second:.2f}", f"{pair.first:.2f}", f"{pair.ratio:.2f}"))
+
+    compare("rows in batches of 64 / all at once", accumulate, lambda: accumulate(batch=64))
+    f16 = x.astype(np.float16), y.astype(np.float16)
+    compare("f16 rows / f32 rows", accumulate, lambda: accumulate(*f16))
+    compare("5 folds / none", accumulate, lambda: accumulate(folds=5))
+    compare('fit with ridge="auto", 5 folds / a plain fit', plain, lambda: canonsim.fit(accumulate(folds=5)))
+    space = canonsim.fit(accumulate(), n_components=min(256, *shape), ridge=0.1, weights="training")
+    queries, gallery = x[: options.queries], y[: options.gallery]
+
+    def formula():
+        return formula_vectors(queries, space, "x") @ formula_vectors(gallery, space, "y").T
+
+    def formula_top_k():
+        scores = formula()
+        best = np.argpartition(-scores, 10, axis=1)[:, :10]
+        return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1), axis=1)
+
+    counts = f"{len(queries):,} x {len(gallery):,}"
+    compare(f"similarity, {counts} / its formula in numpy, f32", formula, lambda: space.similarity(queries, gallery))
+    compare(
+        "the 10 best of each / the formula and argpartition", formula_top_k, lambda: space.top_k(queries, gallery, 10)
+    )
+    starts = [[sys.executable, "-c", code] for code in ("", "import canonsim")]
+    compare("import canonsim / starting Python", *(partial(subprocess.run, start, check=True) for start in starts))
+    return table("cost of this / of that | seconds | seconds of that | ratio", rows)
 
 
-def plot(path: Path, threads: int) -> None:
+def formula_vectors(rows, space, side: str):
+    """Vectors whose products are the similarities of the paper, all in f32."""
+    mean, projection = (getattr(space, f"{side}_{part}").astype(np.float32) for part in ("mean", "projection"))
+    variates = (rows - mean) @ projection
+    return variates / np.linalg.norm(variates, axis=1, keepdims=True) * np.sqrt(space.weights).astype(np.float32)
+
+
+def streamed(rows: int, x_dim: int, y_dim: int, folder: Path) -> tuple[float, float]:
+    """Seconds and peak memory in MB of a fit from f16 feature files on disk, made here of a block that repeats."""
+    import canonsim
+
+    block = [side.astype(np.float16) for side in make_rows(min(rows, 20_000), x_dim, y_dim)]
+    paths = [folder / f"{name}.npy" for name in "xy"]
+    for path, side in zip(paths, block, strict=True):
+        file = np.lib.format.open_memmap(path, "w+", np.float16, (rows, side.shape[1]))
+        for start in range(0, rows, len(side)):
+            file[start : start + len(side)] = side[: rows - start]
+        file.flush()
+    before, peak = resident(), 0.0
+
+    def fit():
+        nonlocal peak
+        x, y = (np.load(path, mmap_mode="r") for path in paths)
+        moments = canonsim.PairedMoments(x_dim, y_dim, folds=1)
+        for start in range(0, rows, ROWS_AT_A_TIME):
+            moments.update(x[start : start + ROWS_AT_A_TIME], y[start : start + ROWS_AT_A_TIME])
+            peak = max(peak, resident())
+        space = canonsim.fit(moments, n_components=None, ridge=0.0, weights="training")
+        peak = max(peak, resident())
+        return space
+
+    spent = seconds(fit)
+    for path in paths:
+        path.unlink()
+    return spent, peak - before
+
+
+def stream_table(options: argparse.Namespace) -> str:
+    """Constant memory and a cost that is linear in the rows, from disk."""
+    rows = []
+    for n in options.streams:
+        with tempfile.TemporaryDirectory() as folder:
+            spent, memory = streamed(n, 768, 384, Path(folder))
+        gflops = n * (768 + 384) ** 2 / spent / 1e9
+        rows.append(
+            (f"{n:,} x (768 + 384)", f"{spent:.2f}", f"{spent / n * 1e6:.2f}", f"{gflops:.0f}", f"{memory:.0f}")
+        )
+    return table("f16 files on disk, streamed and fitted | seconds | microseconds a row | GFLOP/s | MB", rows)
+
+
+def plot(options: argparse.Namespace) -> None:
     """Cost of a fit against the number of rows, and against the width."""
     import matplotlib as mpl
 
@@ -219,81 +214,101 @@ def plot(path: Path, threads: int) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    rows = [5_000, 10_000, 20_000, 40_000, 80_000]
-    widths = [128, 256, 512, 1024, 1536]
+    rows = [options.rows // part for part in (16, 8, 4, 2, 1)]
+    widths = [options.x_dim // part for part in (8, 4, 2, 1)]
     for name in ("canonsim", "numpy", "torch"):
-        seconds = []
-        for n in rows:
-            x, y = make_rows(n, 768, 384)
-            seconds.append(min(timed(METHODS[name], x, y)[0] for _ in range(2)))
-        left.loglog(rows, seconds, "o-", label=NAMES[name])
-        seconds = []
-        for width in widths:
-            x, y = make_rows(20_000, width, width // 2)
-            seconds.append(min(timed(METHODS[name], x, y)[0] for _ in range(2)))
-        right.loglog(widths, seconds, "o-", label=NAMES[name])
-    left.set(xlabel="rows (p = 768, q = 384)", ylabel="seconds", title=f"one fit, {threads} threads, f32")
-    right.set(xlabel="width p (q = p / 2, 20,000 rows)", title="lower is better")
+        fit = FITS[name]
+        at_rows = [fastest(fit, n, options.x_dim) for n in rows]
+        at_widths = [fastest(fit, options.rows // 2, width) for width in widths]
+        left.loglog(rows, at_rows, "o-", label=fit.title)
+        right.loglog(widths, at_widths, "o-", label=fit.title)
+    left.set(
+        xlabel=f"rows (p = {options.x_dim}, q = p / 2)",
+        ylabel="seconds",
+        title=f"one fit, f32, {options.threads} threads",
+    )
+    right.set(xlabel=f"width p (q = p / 2, {options.rows // 2:,} rows)", title="lower is better")
     left.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, which="major", alpha=0.3)
-    figure.savefig(path, dpi=150)
+    figure.savefig(options.plot, dpi=150)
+
+
+def fastest(fit: Fit, rows: int, width: int) -> float:
+    """Seconds of a fit of rows of two sides, the second half as wide: the best of two runs."""
+    x, y = make_rows(rows, width, width // 2)
+    return min(seconds(partial(fit.run, x, y)) for _ in range(2))
+
+
+class using:  # noqa: N801
+    """So many threads for everybody, within a ``with`` block."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        import canonsim
+
+        self.before = canonsim.get_num_threads(), torch.get_num_threads()
+        canonsim.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads)
+        self.limits = threadpool_limits(self.threads)
+
+    def __exit__(self, *error: object) -> None:
+        import torch
+
+        import canonsim
+
+        self.limits.restore_original_limits()
+        canonsim.set_num_threads(self.before[0])
+        torch.set_num_threads(self.before[1])
+
+
+def rivals() -> list[str]:
+    """All that are installed: cca-zoo is nobody's dependency."""
+    import importlib.util
+
+    return [name for name in FITS if name != "canonsim" and (name != "cca-zoo" or importlib.util.find_spec("cca_zoo"))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--gram-rows", type=int, default=16_384)
     parser.add_argument("--x-dim", type=int, default=1024)
     parser.add_argument("--y-dim", type=int, default=768)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rivals", nargs="*", default=["numpy", "torch", "formula"], choices=list(METHODS)[1:])
+    parser.add_argument("--queries", type=int, default=1_000)
+    parser.add_argument("--gallery", type=int, default=50_000)
+    parser.add_argument("--streams", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rivals", nargs="*", default=rivals(), choices=list(FITS)[1:])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
+    parser.add_argument("--smoke", action="store_true", help="everything once, in small: does it run?")
+    parser.add_argument("--memory-of", choices=FITS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    import canonsim
-
-    canonsim.set_num_threads(options.threads)
-    torch.set_num_threads(options.threads)
-    with threadpool_limits(options.threads):
+    if options.smoke:
+        small = {"rows": 3000, "gram_rows": 2000, "x_dim": 48, "y_dim": 32, "queries": 50, "gallery": 500, "runs": 1}
+        parser.set_defaults(**small, streams=[5000])
+        options = parser.parse_args()
+    with using(options.threads):
         if options.memory_of:
             print_memory(options)
             return
-        compare(options)
+        from canonsim import _native
+
+        print(
+            f"{_native.kernel_name()}, {options.threads} threads; p = {options.x_dim}, q = {options.y_dim}, f32, "
+            f"{options.rows:,} rows\n"
+        )
+        for part in (gram_table, fit_table, cost_table, stream_table):
+            print(part(options), end="\n\n", flush=True)
         if options.plot:
-            plot(options.plot, options.threads)
-
-
-def compare(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    x, y = make_rows(options.rows, options.x_dim, options.y_dim)
-    print(f"{options.rows:,} rows, p = {options.x_dim}, q = {options.y_dim}, f32, {options.threads} threads\n")
-    print("| Gram product | GFLOP/s, one triangle counted |\n|---|---:|")
-    for name, rate in gram_rates(x, y, options.runs).items():
-        print(f"| {name} | {rate:.0f} |")
-    print("\n| one fit, end to end | seconds | times canonsim's | memory above the data, MB |\n|---|---:|---:|---:|")
-    mine, expected = [], None
-    for name in options.rivals:
-        seconds, ratios = [], []
-        for method in (ours, METHODS[name]):
-            method(x[: 2 * ROWS_AT_A_TIME], y[: 2 * ROWS_AT_A_TIME])
-        for _ in range(1 if name == "sklearn" else options.runs):
-            own, expected = timed(ours, x, y)
-            other, found = timed(METHODS[name], x, y)
-            if found is not None:
-                np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=f"{name} computes something else")
-            mine.append(own)
-            seconds.append(other)
-            ratios.append(other / own)
-        memory = peak_memory(name, options)
-        print(f"| {NAMES[name]} | {statistics.median(seconds):.2f} | {statistics.median(ratios):.1f} | {memory:.0f} |")
-    print(f"| canonsim | {statistics.median(mine):.2f} | 1 | {peak_memory('canonsim', options):.0f} |")
+            plot(options)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ macro_rules! float {
                     lanes: $lanes,
                     rows: 4,
                     tiles: &[plain::<Self, $lanes, 4>],
-                    pack: loops::pack_lanes::<Self, $lanes>,
+                    pack: loops::pack_plain::<Self, $lanes>,
                     settle: loops::settle,
                     fetch: |_| (),
                 };

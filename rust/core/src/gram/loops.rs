@@ -7,6 +7,10 @@ use super::kernel::Float;
 /// few enough to be added up in their own precision.
 pub(super) const ROWS_PACKED: usize = 8;
 
+/// Panels whose cache lines are asked for ahead of the one that is filled: each lies on a page of its own, out of sight
+/// of the processor's own prefetching.
+const AHEAD: usize = 6;
+
 /// What packing learns of the deviations of each column, in their own precision: enough to judge whether it serves.
 pub(crate) struct Tally<T> {
     /// A deviation of largest magnitude, (d,).
@@ -27,10 +31,8 @@ impl<T: Float> Tally<T> {
     }
 }
 
-/// [`super::kernel::Kernel::pack`] in plain Rust: compiled once for each instruction set, which the loops over lanes
-/// then use.
-#[inline(always)]
-pub(super) fn pack_lanes<T: Float, const LANES: usize>(
+/// [`super::kernel::Kernel::pack`] for any processor.
+pub(super) fn pack_plain<T: Float, const LANES: usize>(
     rows: &[T],
     shift: &[T],
     stride: usize,
@@ -38,8 +40,24 @@ pub(super) fn pack_lanes<T: Float, const LANES: usize>(
     tally: &mut Tally<T>,
     sums: &mut [f64],
 ) {
+    pack_lanes::<T, LANES>(rows, shift, stride, data, tally, sums, |_| ());
+}
+
+/// [`super::kernel::Kernel::pack`], compiled once for each instruction set, which the loops over lanes then use. `claim`
+/// brings what lies at an address near, to be written to.
+#[inline(always)]
+fn pack_lanes<T: Float, const LANES: usize>(
+    rows: &[T],
+    shift: &[T],
+    stride: usize,
+    data: &mut [T],
+    tally: &mut Tally<T>,
+    sums: &mut [f64],
+    claim: impl Fn(*const T),
+) {
     let d = shift.len();
     for (panel, data) in data.chunks_mut(stride).enumerate().take(d.div_ceil(LANES)) {
+        (0..ROWS_PACKED).for_each(|row| claim(data.as_ptr().wrapping_add(AHEAD * stride + row * LANES)));
         let first = panel * LANES;
         let width = LANES.min(d - first);
         let (mut s, mut sum, mut square) = ([T::default(); LANES], [T::default(); LANES], [T::default(); LANES]);
@@ -113,7 +131,7 @@ macro_rules! vector_loops {
             tally: &mut Tally<T>,
             sums: &mut [f64],
         ) {
-            pack_lanes::<T, LANES>(rows, shift, stride, data, tally, sums);
+            pack_lanes::<T, LANES>(rows, shift, stride, data, tally, sums, super::x86::claim);
         }
     };
 }
