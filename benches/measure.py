@@ -59,10 +59,11 @@ def peak_above(work: Callable[[], Any]) -> float:
     return resident("VmHWM") - before
 
 
-def in_own_process(script: str, *arguments: object) -> float:
-    """The number that a script prints with these arguments: memory is clean of what ran before."""
+def in_own_process(script: str, *arguments: object) -> list[float]:
+    """The numbers that a script prints with these arguments: memory is clean of what ran before."""
     command = [sys.executable, script, *map(str, arguments)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [float(value) for value in printed.split()]
 
 
 def table(header: str, rows: list[tuple[object, ...]]) -> str:

@@ -96,7 +96,7 @@ def fit_table(options: argparse.Namespace) -> str:
 
 def memory_of(name: str, options: argparse.Namespace) -> float:
     sizes = ("--rows", options.rows, "--x-dim", options.x_dim, "--y-dim", options.y_dim, "--threads", options.threads)
-    return in_own_process(__file__, "--memory-of", name, *sizes)
+    return in_own_process(__file__, "--memory-of", name, *sizes)[0]
 
 
 def print_memory(options: argparse.Namespace) -> None:
@@ -193,12 +193,16 @@ def streamed(rows: int, x_dim: int, y_dim: int, folder: Path) -> tuple[float, fl
     return spent, peak - before
 
 
+def print_stream(rows: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        print(*streamed(rows, 768, 384, Path(folder)))
+
+
 def stream_table(options: argparse.Namespace) -> str:
     """Constant memory and a cost that is linear in the rows, from disk."""
     rows = []
     for n in options.streams:
-        with tempfile.TemporaryDirectory() as folder:
-            spent, memory = streamed(n, 768, 384, Path(folder))
+        spent, memory = in_own_process(__file__, "--stream-of", n, "--threads", options.threads)
         gflops = n * (768 + 384) ** 2 / spent / 1e9
         rows.append(
             (f"{n:,} x (768 + 384)", f"{spent:.2f}", f"{spent / n * 1e6:.2f}", f"{gflops:.0f}", f"{memory:.0f}")
@@ -290,6 +294,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--smoke", action="store_true", help="everything once, in small: does it run?")
     parser.add_argument("--memory-of", choices=FITS, help=argparse.SUPPRESS)
+    parser.add_argument("--stream-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.smoke:
         small = {"rows": 3000, "gram_rows": 2000, "x_dim": 48, "y_dim": 32, "queries": 50, "gallery": 500, "runs": 1}
@@ -298,6 +303,9 @@ def main() -> None:
     with using(options.threads):
         if options.memory_of:
             print_memory(options)
+            return
+        if options.stream_of:
+            print_stream(options.stream_of)
             return
         from canonsim import _native
 

@@ -315,12 +315,11 @@ pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<
     let x = covariances.xx.whiten(ridge.0, rows)?;
     let y = covariances.yy.whiten(ridge.1, rows)?;
     let r = x.rank().min(y.rank()).min(usize::try_from(rows - 1).unwrap_or(usize::MAX));
-    let half = x.transposed_times(covariances.xy.as_ref());
-    let cross = y.transposed_times(half.transpose());
+    let cross = y.transposed_times(x.transposed_times(covariances.xy.as_ref()).transpose());
     // Below the floor a singular value is rounding, and its vectors are whatever the solver left there.
     let floor = f64::EPSILON * 16.0 * cross.nrows().max(cross.ncols()) as f64;
     let loss = covariances.xx.rounding.max(LEAST_LOSS);
-    let Svd { u: v, values: rho, v: u } = dense::svd(cross.as_ref(), floor, loss)?;
+    let Svd { u: v, values: rho, v: u } = dense::svd(cross, floor, loss)?;
     let r = r.min(rho.len());
     let mut a = x.times(u.get(.., ..r));
     let mut b = y.times(v.get(.., ..r));

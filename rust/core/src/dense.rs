@@ -117,15 +117,15 @@ pub(crate) struct Svd {
 /// vectors are orthogonal to eps / s^2. So each round keeps the values whose square is above `eps / loss` times the
 /// largest square, and the next round decomposes what the matrix does to the other vectors. So values are exact to eps,
 /// vectors orthogonal to `loss`, and together they are a matrix within `sqrt(eps loss)` of this one.
-pub(crate) fn svd(matrix: MatRef<'_, f64>, floor: f64, loss: f64) -> Result<Svd, Error> {
+pub(crate) fn svd(matrix: Mat<f64>, floor: f64, loss: f64) -> Result<Svd, Error> {
     if matrix.nrows() < matrix.ncols() {
-        let Svd { u, values, v } = svd(matrix.transpose(), floor, loss)?;
+        let Svd { u, values, v } = svd(matrix.transpose().to_owned(), floor, loss)?;
         return Ok(Svd { u: v, values, v: u });
     }
     let (m, n) = (matrix.nrows(), matrix.ncols());
     let (mut u, mut values, mut v) = (Mat::zeros(m, n), Vec::with_capacity(n), Mat::zeros(n, n));
     // `left` is the matrix times `right`, whose columns are the vectors still to be turned.
-    let (mut left, mut right) = (matrix.to_owned(), None::<Mat<f64>>);
+    let (mut left, mut right) = (matrix, None::<Mat<f64>>);
     while values.len() < n {
         let (squares, turn) = eigen(gram(left.as_ref()).as_ref())?;
         let found = values.len();
@@ -225,7 +225,7 @@ mod tests {
             let expected: Vec<f64> = (0..20).map(|i| 10f64.powf(-f64::from(i) * 0.6)).collect();
             let matrix = with_values(m, n, &expected);
             for loss in [1e-7, 1e-11] {
-                let Svd { u, values, v } = svd(matrix.as_ref(), 1e-13, loss).unwrap();
+                let Svd { u, values, v } = svd(matrix.clone(), 1e-13, loss).unwrap();
                 assert_eq!(values.len(), 20);
                 for (found, value) in values.iter().zip(&expected) {
                     assert!((found - value).abs() < 1e-15 + loss * value, "{found} is not {value}");
@@ -244,8 +244,8 @@ mod tests {
     #[test]
     fn what_is_below_the_floor_is_left_out() {
         let matrix = with_values(12, 9, &[1.0, 1.0, 0.5, 1e-3]);
-        assert_eq!(svd(matrix.as_ref(), 1e-2, 1e-11).unwrap().values.len(), 3);
-        assert_eq!(svd(matrix.as_ref(), 1e-12, 1e-11).unwrap().values.len(), 4);
-        assert!(svd(Mat::zeros(5, 3).as_ref(), 1e-12, 1e-11).unwrap().values.is_empty());
+        assert_eq!(svd(matrix.clone(), 1e-2, 1e-11).unwrap().values.len(), 3);
+        assert_eq!(svd(matrix, 1e-12, 1e-11).unwrap().values.len(), 4);
+        assert!(svd(Mat::zeros(5, 3), 1e-12, 1e-11).unwrap().values.is_empty());
     }
 }

@@ -52,6 +52,8 @@ pub struct Fit {
 pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit, Error> {
     let mut total = moments.total();
     let covariances = Covariances::new(&mut total, moments.x_width())?;
+    let mean = total.mean().to_vec();
+    drop(total);
     let count = covariances.rows;
     let ridge = match ridge {
         Ridge::Fixed(x, y) => Some((x, y)),
@@ -79,7 +81,7 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
         x_std: resized(held_out.x_std, &x_std),
         y_std: resized(held_out.y_std, &y_std),
     });
-    Ok(Fit { count, ridge, mean: total.mean().to_vec(), canonical, x_std, y_std, held_out })
+    Ok(Fit { count, ridge, mean, canonical, x_std, y_std, held_out })
 }
 
 /// The ridge of [`GRID`] with the largest sum of squared held-out correlations, with its held-out numbers.

@@ -329,6 +329,53 @@ proptest! {
         }
     }
 
+    /// Any shape, precision and layout: rows in order or reversed, every row or every other, C order or transposed.
+    #[test]
+    fn any_layout_is_read_as_it_is(
+        seed in 1u64..1000,
+        n in 1usize..300,
+        p in 1usize..40,
+        q in 1usize..20,
+        precision in 0usize..4,
+        transposed: bool,
+        step in prop::sample::select(vec![1isize, 2, -1, -3]),
+    ) {
+        let wide = Noise(seed).matrix(3 * n, p + q) + 0.5;
+        let wide = if transposed { wide.reversed_axes().as_standard_layout().to_owned().reversed_axes() } else { wide };
+        let rows = wide.slice(s![..;step, ..]);
+        let rows = rows.slice(s![..n, ..]);
+        let (values, tolerance) = match precision {
+            0 => (rows.mapv(|v| f64::from(f16::from_f64(v))), 1e-5),
+            1 => (rows.mapv(|v| f64::from(bf16::from_f64(v))), 1e-5),
+            2 => (rows.mapv(|v| f64::from(v as f32)), 1e-5),
+            _ => (rows.to_owned(), 1e-12),
+        };
+        let mut m = PairedMoments::new(p, q, 1).unwrap();
+        macro_rules! add {
+            ($kind:path, $value:expr) => {{
+                // Mapped as a whole, in its layout, and then taken in steps.
+                let all = wide.mapv($value);
+                let part = all.slice(s![..;step, ..]);
+                let part = part.slice(s![..n, ..]);
+                m.update($kind(part.slice(s![.., ..p])), $kind(part.slice(s![.., p..])), None).unwrap();
+            }};
+        }
+        match precision {
+            0 => add!(Rows::F16, f16::from_f64),
+            1 => add!(Rows::Bf16, |v| bf16::from_f64(v).to_bits()),
+            2 => add!(Rows::F32, |v| v as f32),
+            _ => add!(Rows::F64, |v| v),
+        }
+        prop_assert_eq!(m.count(), n as u64);
+        let mut total = m.total();
+        if n > 2 {
+            prop_assert!(distance(&mut total, values.view()) < tolerance);
+        } else if n == 1 {
+            prop_assert!(total.packed().iter().all(|&v| v == 0.0));
+            prop_assert!(total.mean().iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-12));
+        }
+    }
+
     #[test]
     fn remove_undoes_update(seed in 1u64..1000, n in 8usize..200, gone in 1usize..150, folds in 1usize..4) {
         let mut noise = Noise(seed);
