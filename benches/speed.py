@@ -216,6 +216,7 @@ def plot(options: argparse.Namespace) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     rows = [options.rows // part for part in (16, 8, 4, 2, 1)]
@@ -233,9 +234,15 @@ def plot(options: argparse.Namespace) -> None:
     )
     right.set(xlabel=f"width p (q = p / 2, {options.rows // 2:,} rows)", title="lower is better")
     left.legend(frameon=False)
-    for axes in (left, right):
+    for axes, ticks in ((left, rows), (right, widths)):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, which="major", alpha=0.3)
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
     figure.savefig(options.plot, dpi=150)
 
 

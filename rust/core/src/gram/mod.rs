@@ -23,6 +23,10 @@ use crate::threads::in_parallel;
 pub(crate) const DEPTH: usize = 256;
 /// Rows of the result that one job computes: a multiple of every kernel's tile.
 const BAND: usize = 96;
+/// The same where the result is small: there must be jobs enough for the threads to end together.
+const NARROW_BAND: usize = 48;
+/// Narrower results than this are small.
+const NARROW: usize = 8 * BAND;
 /// Bytes of the packed rows of a band that stay in the L2 cache while the other columns stream past.
 const BAND_BYTES: usize = 1 << 19;
 /// Below this many multiplications the threads cost more than they save.
@@ -54,15 +58,16 @@ pub(crate) fn add<T: Float>(packed: &Packed<T>, d: usize, scatter: &mut [f64]) {
         return;
     }
     let kernel = T::kernel();
+    let height = if d < NARROW { NARROW_BAND } else { BAND };
     let mut bands = Vec::new();
     let mut rest = scatter;
-    for first in (0..d).step_by(BAND) {
-        let last = d.min(first + BAND);
+    for first in (0..d).step_by(height) {
+        let last = d.min(first + height);
         let (scatter, tail) = rest.split_at_mut(triangle(last) - triangle(first));
         bands.push(Band { first, last, scatter });
         rest = tail;
     }
-    let at_once = (BAND_BYTES / (BAND * DEPTH * size_of::<T>())).max(1);
+    let at_once = (BAND_BYTES / (height * DEPTH * size_of::<T>())).max(1);
     let rows = packed.groups.iter().map(|group| group.rows).sum();
     // The last bands are the longest: they go first, so that the threads end together.
     bands.reverse();
@@ -121,7 +126,7 @@ impl Band<'_> {
                 let sums = &mut room[..kernel.rows * width];
                 sums.fill(0.0);
                 for block in blocks {
-                    block.multiply(kernel, (i, j), i - self.first, sums);
+                    block.multiply(kernel, (i, j), (i - self.first, self.last - self.first), sums);
                 }
                 for row in rows {
                     let (sums, scatter) = (&sums[(row - i) * width..], self.stretch(row, j, width));
@@ -144,12 +149,12 @@ impl Band<'_> {
 }
 
 impl<T: Float> Block<'_, T> {
-    /// Adds the tile that begins at row `i`, the `r`-th of its band, and at column `j` to `sums`; brings its share of the
-    /// columns of the tiles to come near.
-    fn multiply(&self, kernel: &Kernel<T>, (i, j): (usize, usize), r: usize, sums: &mut [f64]) {
+    /// Adds the tile that begins at row `i`, the `r`-th of `height` rows in its band, and at column `j` to `sums`; brings
+    /// its share of the columns of the tiles to come near.
+    fn multiply(&self, kernel: &Kernel<T>, (i, j): (usize, usize), (r, height): (usize, usize), sums: &mut [f64]) {
         let panel = |column: usize| &self.panels[column / kernel.lanes * self.stride..];
         let b = panel(j);
-        let ahead = &b[(kernel.panels() * self.stride * (BAND + r) / BAND).min(b.len())..];
+        let ahead = &b[(kernel.panels() * self.stride * (height + r) / height).min(b.len())..];
         kernel.multiply(self.depth, &panel(i)[i % kernel.lanes..], b, self.stride, ahead, sums);
     }
 }
@@ -190,8 +195,8 @@ mod tests {
             }
             let block = Block { panels: &panels, depth: n, stride };
             let mut scatter = vec![0.0; triangle(d)];
-            for first in (0..d).step_by(BAND) {
-                let last = d.min(first + BAND);
+            for first in (0..d).step_by(NARROW_BAND) {
+                let last = d.min(first + NARROW_BAND);
                 let scatter = &mut scatter[triangle(first)..triangle(last)];
                 Band { first, last, scatter }.add(&kernel, &[block], None);
             }
