@@ -39,9 +39,8 @@ def fit(
         above chance, ``1 / sqrt(n)`` (all, where nothing is held out); None, all.
     ridge : float, (float, float), "auto" or "oas"
         What is added to the variances, relative to the mean variance of the side: one number, one for each side,
-        ``"auto"``, the best of 0.01, 0.03, 0.1, 0.3, 1, 3, 10 by the sum of squared held-out correlations (with more
-        pairs than columns found by climbing from 0.3: the sum rises and falls once, unless by chance), or ``"oas"``,
-        oracle approximating shrinkage (Chen, Wiesel, Eldar, Hero 2010).
+        ``"auto"``, those of 0.01, 0.03, 0.1, 0.3, 1, 3, 10 with the most held-out information, or ``"oas"``, oracle
+        approximating shrinkage (Chen, Wiesel, Eldar, Hero 2010).
     weights : "held-out", "training" or "equal"
         What the similarity weights directions by: held-out correlations, training correlations (the paper), or nothing.
 
@@ -59,6 +58,11 @@ def fit(
 
     Notes
     -----
+    Held-out information is the Gaussian mutual information of the held-out correlations, ``-sum log(1 - r^2) / 2``. It
+    rises and falls once with a ridge, unless by chance: so the same ridge for both sides is climbed from 0.3 (or all are
+    tried, where pairs are fewer than columns), and with fewer than ten pairs for each column the ridge of one side and
+    of the other from there.
+
     A side whose covariance stands clear of rounding is whitened by its Cholesky factor; any other (fewer pairs than
     columns, class prompts, constant columns) by eigenvectors, without the directions that rounding could have made.
     Singular vectors are those of a Gram matrix, which takes half the time of a bidiagonalisation. What that loses is

@@ -25,9 +25,9 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Sum of the squared held-out correlations.
-    pub(crate) fn strength(&self) -> f64 {
-        self.correlations.iter().map(|r| r * r).sum()
+    /// What the sides tell of each other by these correlations, in nats, were they Gaussian.
+    pub(crate) fn information(&self) -> f64 {
+        -self.correlations.iter().map(|r| (-r * r).ln_1p()).sum::<f64>() / 2.0
     }
 }
 

@@ -1,5 +1,7 @@
 //! A whole fit: choose the ridge and the rank, decompose, and measure on held-out pairs.
 
+use std::collections::BTreeMap;
+
 use crate::cross_fit::{HeldOut, held_out, shares_work};
 use crate::decomposition::{Canonical, Covariances, decompose};
 use crate::{Error, PairedMoments};
@@ -9,8 +11,8 @@ use crate::{Error, PairedMoments};
 pub enum Ridge {
     /// These two.
     Fixed(f64, f64),
-    /// Of [`GRID`], the same for both sides, the one with the largest sum of squared held-out correlations: the best of
-    /// all where the folds' eigenvectors serve every ridge, else the one found by climbing from the middle.
+    /// Of [`GRID`], for each side, those with the most held-out information, found by climbing: the Gaussian mutual
+    /// information of the held-out correlations, `-sum log(1 - r^2) / 2`.
     Auto,
     /// Oracle approximating shrinkage of each side (Chen, Wiesel, Eldar, Hero 2010, equation 23).
     Oas,
@@ -84,36 +86,74 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
     Ok(Fit { count, ridge, mean, canonical, x_std, y_std, held_out })
 }
 
-/// The ridge of [`GRID`] with the largest sum of squared held-out correlations, with its held-out numbers.
+/// Pairs for each column up to which the sides get ridges of their own. With more the ridge matters little.
+const SCARCE: u64 = 10;
+
+/// The ridges of [`GRID`] with the most held-out information, with their held-out numbers.
 ///
-/// Of equal sums the smallest ridge. Where each ridge costs a decomposition of its own only the neighbours of the best so
-/// far are tried: the sum rises and falls once with the ridge, unless by chance.
+/// The information rises and falls once with the ridge, unless by chance. So ridges that are the same for both sides are climbed
+/// from the middle (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them, where pairs
+/// are scarce, the ridge of one side and of the other. Of equal ones the smaller are taken.
 fn select(moments: &mut PairedMoments) -> Result<((f64, f64), Option<HeldOut>), Error> {
-    let mut measured: [Option<HeldOut>; GRID.len()] = [const { None }; GRID.len()];
-    let middle = GRID.len() / 2;
-    let mut wanted = if shares_work(moments) { 0..GRID.len() } else { middle - 1..middle + 2 };
+    let last = GRID.len() - 1;
+    let mut measured = BTreeMap::new();
+    let start: Vec<usize> = if shares_work(moments) { (0..=last).collect() } else { vec![last / 2] };
+    let equal = |&(i, _): &Place| beside(i, last).map(|i| (i, i)).collect();
+    let best = climb(moments, &mut measured, start.into_iter().map(|i| (i, i)).collect(), equal)?;
+    let scarce = moments.count() < SCARCE * (moments.x_width() + moments.y_width()) as u64;
+    let best = if scarce {
+        let apart = |&(i, j): &Place| {
+            let x = beside(i, last).map(|i| (i, j));
+            x.chain(beside(j, last).map(|j| (i, j))).collect()
+        };
+        climb(moments, &mut measured, vec![best], apart)?
+    } else {
+        best
+    };
+    Ok((ridges(&best), measured.remove(&best)))
+}
+
+/// Where the ridges of x and of y stand in [`GRID`].
+type Place = (usize, usize);
+
+fn ridges(&(i, j): &Place) -> (f64, f64) {
+    (GRID[i], GRID[j])
+}
+
+/// The neighbours of place `i`.
+fn beside(i: usize, last: usize) -> impl Iterator<Item = usize> {
+    i.checked_sub(1).into_iter().chain((i < last).then_some(i + 1))
+}
+
+/// Measures the places wanted, then the neighbours of the best so far, until none of them is better.
+fn climb(
+    moments: &mut PairedMoments,
+    measured: &mut BTreeMap<Place, HeldOut>,
+    mut wanted: Vec<Place>,
+    neighbours: impl Fn(&Place) -> Vec<Place>,
+) -> Result<Place, Error> {
     loop {
-        let missing: Vec<usize> = wanted.filter(|&i| measured[i].is_none()).collect();
-        let ridges: Vec<(f64, f64)> = missing.iter().map(|&i| (GRID[i], GRID[i])).collect();
-        for (i, found) in missing.into_iter().zip(held_out(moments, &ridges)?) {
-            measured[i] = Some(found);
+        wanted.retain(|place| !measured.contains_key(place));
+        if !wanted.is_empty() {
+            let found = held_out(moments, &wanted.iter().map(ridges).collect::<Vec<_>>())?;
+            measured.extend(wanted.into_iter().zip(found));
         }
-        let best = strongest(&measured);
-        wanted = best.saturating_sub(1)..GRID.len().min(best + 2);
-        if wanted.clone().all(|i| measured[i].is_some()) {
-            return Ok(((GRID[best], GRID[best]), measured[best].take()));
+        let best = strongest(measured);
+        wanted = neighbours(&best);
+        if wanted.iter().all(|place| measured.contains_key(place)) {
+            return Ok(best);
         }
     }
 }
 
-/// The index of the largest sum of squared held-out correlations of those measured; of equal ones the first.
-fn strongest(measured: &[Option<HeldOut>]) -> usize {
-    let strengths = measured.iter().map(|found| found.as_ref().map_or(f64::NEG_INFINITY, HeldOut::strength));
-    let mut best = (0, f64::NEG_INFINITY);
-    for (i, strength) in strengths.enumerate() {
+/// The place with the most held-out information; of equal ones the first.
+fn strongest(measured: &BTreeMap<Place, HeldOut>) -> Place {
+    let mut best = ((0, 0), f64::NEG_INFINITY);
+    for (&place, held_out) in measured {
+        let information = held_out.information();
         // Equal up to rounding is equal: the order of the rows must not choose.
-        if strength > best.1 * (1.0 + 1e-9) {
-            best = (i, strength);
+        if information > best.1 * (1.0 + 1e-9) {
+            best = (place, information);
         }
     }
     best.0
