@@ -2,7 +2,7 @@
 
 use faer::MatRef;
 
-use crate::decomposition::{Blocks, Canonical, Covariances, decompose};
+use crate::decomposition::{Blocks, Canonical, Covariances, Known, decompose};
 use crate::threads::in_parallel;
 use crate::{Error, Moments, PairedMoments, dense};
 
@@ -31,30 +31,56 @@ impl HeldOut {
     }
 }
 
-/// Held-out numbers for each of these ridges. Needs at least two folds that hold rows.
-///
-/// With `num_i = a_i^T Sxy b_i`, `dx_i = a_i^T Sxx a_i`, `dy_i = b_i^T Syy b_i` of each left-out fold about the
-/// training mean, summed over the folds: `rho_i = num_i / sqrt(dx_i dy_i)`, made nonincreasing by isotonic
-/// regression and clipped to [0, 1).
-pub(crate) fn held_out(moments: &mut PairedMoments, ridges: &[(f64, f64)]) -> Result<Vec<HeldOut>, Error> {
-    let (folds, all) = (moments.folds().len(), moments.count());
-    let filled: Vec<usize> = (0..folds).filter(|&k| moments.folds()[k].count() > 0).collect();
-    if filled.len() < 2 || least_training_rows(moments) < 2 {
-        return Err(Error::NoFolds { folds, filled: filled.len() });
+/// The folds of some moments, each to be left out once, and what is known of the others together.
+pub(crate) struct CrossFit<'a> {
+    moments: &'a PairedMoments,
+    folds: Vec<(usize, Known)>,
+}
+
+impl<'a> CrossFit<'a> {
+    /// Needs at least two folds that hold rows.
+    pub fn new(moments: &'a mut PairedMoments) -> Result<Self, Error> {
+        moments.flush();
+        let moments = &*moments;
+        let counts: Vec<u64> = moments.fold_counts().collect();
+        let folds: Vec<_> = (0..counts.len()).filter(|&k| counts[k] > 0).map(|k| (k, Known::default())).collect();
+        if folds.len() < 2 || least_training_rows(moments) < 2 {
+            return Err(Error::NoFolds { folds: counts.len(), filled: folds.len() });
+        }
+        Ok(Self { moments, folds })
     }
-    moments.flush();
-    let moments = &*moments;
-    // A fold's eigenvectors, where they are needed, serve every ridge; a Cholesky factor serves one.
-    let at_once = if shares_work(moments) { ridges.len() } else { 1 };
-    let jobs = filled.iter().flat_map(|&k| ridges.chunks(at_once).map(move |ridges| (k, ridges))).collect();
-    let work = all.saturating_mul((moments.x_width() * moments.y_width()) as u64);
-    let measured = in_parallel(jobs, work >= WORTH_THREADS, |(k, ridges)| left_out(moments, k, ridges));
-    let mut sums = vec![Sums::default(); ridges.len()];
-    let measured = measured.into_iter().collect::<Result<Vec<_>, Error>>()?;
-    for (i, fold) in measured.into_iter().flatten().enumerate() {
-        sums[i % ridges.len()].add(fold);
+
+    /// Held-out numbers for each of these ridges.
+    ///
+    /// With `num_i = a_i^T Sxy b_i`, `dx_i = a_i^T Sxx a_i`, `dy_i = b_i^T Syy b_i` of each left-out fold about the
+    /// training mean, summed over the folds: `rho_i = num_i / sqrt(dx_i dy_i)`, made nonincreasing by isotonic
+    /// regression and clipped to [0, 1).
+    pub fn held_out(&self, ridges: &[(f64, f64)]) -> Result<Vec<HeldOut>, Error> {
+        let moments = self.moments;
+        // A fold's eigenvectors, where they are needed, serve every ridge; a Cholesky factor serves one.
+        let at_once = if self.shares_work() { ridges.len() } else { 1 };
+        let jobs =
+            self.folds.iter().flat_map(|fold| ridges.chunks(at_once).map(move |ridges| (fold, ridges))).collect();
+        let work = moments.count().saturating_mul((moments.x_width() * moments.y_width()) as u64);
+        let measured =
+            in_parallel(jobs, work >= WORTH_THREADS, |((k, known), ridges)| left_out(moments, *k, known, ridges));
+        let mut sums = vec![Sums::default(); ridges.len()];
+        let measured = measured.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        for (i, fold) in measured.into_iter().flatten().enumerate() {
+            sums[i % ridges.len()].add(fold);
+        }
+        Ok(sums.iter().map(|sums| sums.held_out(moments.count())).collect())
     }
-    Ok(sums.iter().map(|sums| sums.held_out(all)).collect())
+
+    /// True where the folds are fitted by eigenvectors, which serve every ridge.
+    pub fn shares_work(&self) -> bool {
+        least_training_rows(self.moments) <= self.moments.x_width().max(self.moments.y_width()) as u64
+    }
+
+    /// Pairs for each column of both sides.
+    pub fn pairs_per_column(&self) -> f64 {
+        self.moments.count() as f64 / (self.moments.x_width() + self.moments.y_width()) as f64
+    }
 }
 
 /// The training rows of the fold that leaves the fewest.
@@ -62,15 +88,10 @@ fn least_training_rows(moments: &PairedMoments) -> u64 {
     moments.fold_counts().map(|count| moments.count() - count).min().unwrap_or(0)
 }
 
-/// True where the folds are fitted by eigenvectors, which serve every ridge.
-pub(crate) fn shares_work(moments: &PairedMoments) -> bool {
-    least_training_rows(moments) <= moments.x_width().max(moments.y_width()) as u64
-}
-
 /// What fold `k` says of the directions of all others, for each ridge.
-fn left_out(moments: &PairedMoments, k: usize, ridges: &[(f64, f64)]) -> Result<Vec<Sums>, Error> {
+fn left_out(moments: &PairedMoments, k: usize, known: &Known, ridges: &[(f64, f64)]) -> Result<Vec<Sums>, Error> {
     let mut rest = moments.total_without(Some(k));
-    let training = Covariances::new(&mut rest, moments.x_width())?;
+    let training = Covariances::new(&mut rest, moments.x_width(), known)?;
     let test = about(moments.fold(k), rest.mean(), moments.x_width());
     drop(rest);
     ridges.iter().map(|&ridge| Ok(Sums::of(&decompose(&training, ridge)?, &test))).collect()

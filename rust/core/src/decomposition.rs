@@ -1,6 +1,6 @@
 //! From moments to canonical directions: regularise, whiten each side, singular value decomposition.
 
-use std::cell::OnceCell;
+use std::sync::{Arc, OnceLock};
 
 use faer::{Mat, MatRef};
 
@@ -87,15 +87,28 @@ pub(crate) struct Side {
     constant: Vec<bool>,
     /// Rounding of an entry, relative to the variances of its columns.
     rounding: f64,
-    /// See [`Side::is_singular`]; it does not depend on the ridge.
-    singular: OnceCell<bool>,
-    /// Eigenvalues and eigenvectors of the matrix: every ridge whitens by them.
-    spectrum: OnceCell<(Vec<f64>, Mat<f64>)>,
+    known: Arc<SideKnown>,
+}
+
+/// What has been found of a covariance that serves every ridge.
+#[derive(Default)]
+struct SideKnown {
+    /// See [`Side::is_singular`].
+    singular: OnceLock<bool>,
+    /// Eigenvalues and eigenvectors, by which a singular covariance is whitened.
+    spectrum: OnceLock<(Vec<f64>, Mat<f64>)>,
+}
+
+/// What has been found of both sides of some moments: it may be kept for the next covariances of the same.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    x: Arc<SideKnown>,
+    y: Arc<SideKnown>,
 }
 
 impl Covariances {
     /// Covariances of the first p columns, of the others, and of both: scatters over n - 1.
-    pub fn new(moments: &mut Moments, p: usize) -> Result<Self, Error> {
+    pub fn new(moments: &mut Moments, p: usize, known: &Known) -> Result<Self, Error> {
         moments.flush();
         let rows = moments.count();
         if rows < 2 {
@@ -108,14 +121,14 @@ impl Covariances {
                 *o = if *still || constant[i] { 0.0 } else { v * scale };
             }
         });
-        let side = |matrix: Mat<f64>, constant: &[bool]| Side {
+        let side = |matrix: Mat<f64>, constant: &[bool], known: &Arc<SideKnown>| Side {
             matrix,
             constant: constant.to_vec(),
             rounding: rounding(moments.unit(), rows),
-            singular: OnceCell::new(),
-            spectrum: OnceCell::new(),
+            known: Arc::clone(known),
         };
-        Ok(Self { rows, xx: side(blocks.xx, &constant[..p]), yy: side(blocks.yy, &constant[p..]), xy: blocks.xy })
+        let (xx, yy) = (side(blocks.xx, &constant[..p], &known.x), side(blocks.yy, &constant[p..], &known.y));
+        Ok(Self { rows, xx, yy, xy: blocks.xy })
     }
 }
 
@@ -198,22 +211,22 @@ impl Side {
     }
 
     fn spectrum(&self) -> Result<&(Vec<f64>, Mat<f64>), Error> {
-        if let Some(spectrum) = self.spectrum.get() {
+        if let Some(spectrum) = self.known.spectrum.get() {
             return Ok(spectrum);
         }
         let spectrum = dense::eigen(self.matrix.as_ref())?;
-        Ok(self.spectrum.get_or_init(|| spectrum))
+        Ok(self.known.spectrum.get_or_init(|| spectrum))
     }
 
     /// True where some direction of `C` varies by no more than rounding.
     fn is_singular(&self, rows: u64) -> bool {
-        *self.singular.get_or_init(|| self.regular_factor(rows).is_none())
+        *self.known.singular.get_or_init(|| self.regular_factor(rows).is_none())
     }
 
     /// The Cholesky factor of `S C S`, with the columns scaled to unit variance, where every direction of it varies by
     /// more than rounding.
     fn regular_factor(&self, rows: u64) -> Option<Mat<f64>> {
-        if rows <= self.width() as u64 || self.constant.contains(&true) || self.singular.get() == Some(&true) {
+        if rows <= self.width() as u64 || self.constant.contains(&true) || self.known.singular.get() == Some(&true) {
             return None;
         }
         let scaled = self.scaled(0.0, &self.scales(0.0));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cross_fit::{HeldOut, held_out, shares_work};
-use crate::decomposition::{Canonical, Covariances, decompose};
+use crate::cross_fit::{CrossFit, HeldOut};
+use crate::decomposition::{Canonical, Covariances, Known, decompose};
 use crate::{Error, PairedMoments};
 
 /// How the ridge of each side, relative to its mean variance, is found.
@@ -53,7 +53,7 @@ pub struct Fit {
 /// Fits all pairs of the moments. With fewer than two folds that hold rows [`Ridge::Auto`] is refused.
 pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit, Error> {
     let mut total = moments.total();
-    let covariances = Covariances::new(&mut total, moments.x_width())?;
+    let covariances = Covariances::new(&mut total, moments.x_width(), &Known::default())?;
     let mean = total.mean().to_vec();
     drop(total);
     let count = covariances.rows;
@@ -62,13 +62,11 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
         Ridge::Oas => Some((covariances.xx.oas(count), covariances.yy.oas(count))),
         Ridge::Auto => None,
     };
-    let (ridge, held_out) = match ridge {
-        None => select(moments)?,
-        Some(ridge) => match held_out(moments, &[ridge]) {
-            Ok(mut measured) => (ridge, measured.pop()),
-            Err(Error::NoFolds { .. }) => (ridge, None),
-            Err(error) => return Err(error),
-        },
+    let (ridge, held_out) = match (ridge, CrossFit::new(moments)) {
+        (None, cross_fit) => select(&cross_fit?)?,
+        (Some(ridge), Ok(cross_fit)) => (ridge, cross_fit.held_out(&[ridge])?.pop()),
+        (Some(ridge), Err(Error::NoFolds { .. })) => (ridge, None),
+        (_, Err(error)) => return Err(error),
     };
     let mut canonical = decompose(&covariances, ridge)?;
     canonical.truncate(match rank {
@@ -87,26 +85,25 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
 }
 
 /// Pairs for each column up to which the sides get ridges of their own. With more the ridge matters little.
-const SCARCE: u64 = 10;
+const SCARCE: f64 = 10.0;
 
 /// The ridges of [`GRID`] with the most held-out information, with their held-out numbers.
 ///
 /// The information rises and falls once with the ridge, unless by chance. So ridges that are the same for both sides are climbed
 /// from the middle (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them, where pairs
 /// are scarce, the ridge of one side and of the other. Of equal ones the smaller are taken.
-fn select(moments: &mut PairedMoments) -> Result<((f64, f64), Option<HeldOut>), Error> {
+fn select(cross_fit: &CrossFit<'_>) -> Result<((f64, f64), Option<HeldOut>), Error> {
     let last = GRID.len() - 1;
     let mut measured = BTreeMap::new();
-    let start: Vec<usize> = if shares_work(moments) { (0..=last).collect() } else { vec![last / 2] };
+    let start: Vec<usize> = if cross_fit.shares_work() { (0..=last).collect() } else { vec![last / 2] };
     let equal = |&(i, _): &Place| beside(i, last).map(|i| (i, i)).collect();
-    let best = climb(moments, &mut measured, start.into_iter().map(|i| (i, i)).collect(), equal)?;
-    let scarce = moments.count() < SCARCE * (moments.x_width() + moments.y_width()) as u64;
-    let best = if scarce {
+    let best = climb(cross_fit, &mut measured, start.into_iter().map(|i| (i, i)).collect(), equal)?;
+    let best = if cross_fit.pairs_per_column() < SCARCE {
         let apart = |&(i, j): &Place| {
             let x = beside(i, last).map(|i| (i, j));
             x.chain(beside(j, last).map(|j| (i, j))).collect()
         };
-        climb(moments, &mut measured, vec![best], apart)?
+        climb(cross_fit, &mut measured, vec![best], apart)?
     } else {
         best
     };
@@ -127,7 +124,7 @@ fn beside(i: usize, last: usize) -> impl Iterator<Item = usize> {
 
 /// Measures the places wanted, then the neighbours of the best so far, until none of them is better.
 fn climb(
-    moments: &mut PairedMoments,
+    cross_fit: &CrossFit<'_>,
     measured: &mut BTreeMap<Place, HeldOut>,
     mut wanted: Vec<Place>,
     neighbours: impl Fn(&Place) -> Vec<Place>,
@@ -135,7 +132,7 @@ fn climb(
     loop {
         wanted.retain(|place| !measured.contains_key(place));
         if !wanted.is_empty() {
-            let found = held_out(moments, &wanted.iter().map(ridges).collect::<Vec<_>>())?;
+            let found = cross_fit.held_out(&wanted.iter().map(ridges).collect::<Vec<_>>())?;
             measured.extend(wanted.into_iter().zip(found));
         }
         let best = strongest(measured);
