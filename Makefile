@@ -31,6 +31,9 @@ bench: $(VENV)/ready  ## Measure speed beside numpy, torch, cca-zoo and scikit-l
 	$(BIN)/uv pip install --quiet --python $(BIN)/python cca-zoo
 	$(BIN)/python benches/speed.py --plot docs/images/speed.png
 
+quality: $(VENV)/ready  ## Measure how well pairs are found beside rivals, on the clip-arts (4 minutes; DATA=folders adds features)
+	$(BIN)/python benches/quality.py
+
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) target build dist demo-report
 
@@ -45,4 +48,4 @@ $(VENV)/ready: $(VENV)/bin/uv pyproject.toml $(RUST) scripts/system_libraries.sh
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]'
 	touch $@
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench quality clean

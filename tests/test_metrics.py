@@ -50,6 +50,20 @@ def test_blocks_and_directions_do_not_change_the_summary(rows, seed, block):
     assert whole["y_to_x"]["R@5"] == pytest.approx(metrics.retrieval_recall((x @ y.T).T, 5))
 
 
+@given(st.integers(2, 30), st.integers(0, 2**32 - 1))
+def test_the_summary_is_the_mean_over_queries(rows, seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-2, 3, (rows, 3)).astype(float), rng.integers(-2, 3, (rows, 3)).astype(float)
+    whole = metrics.retrieval_summary(dot, x, y)
+    for direction, ranks in metrics.pair_ranks(dot, x, y, block=4).items():
+        each = metrics.query_recall(*ranks, 5)
+        assert each.shape == (rows,)
+        assert each.mean() == pytest.approx(whole[direction]["R@5"])
+        scores = x @ y.T if direction == "x_to_y" else y @ x.T
+        for found, expected in zip(ranks, metrics.partner_ranks(scores), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_summary_of_perfect_and_of_random_scores():
     x = np.eye(200)
     perfect = metrics.retrieval_summary(dot, x, x)
@@ -86,6 +100,15 @@ def test_mismatches_are_the_next_rows():
     assert metrics.mismatch_auc(dot_pairs, x, np.roll(x, 1, axis=0)) == 0.0
 
 
+def test_mismatch_scores_are_what_the_auc_is_of():
+    x, y = np.random.default_rng(0).standard_normal((2, 50, 4))
+    own, other = metrics.mismatch_scores(dot_pairs, x, y)
+    np.testing.assert_array_equal(own, dot_pairs(x, y))
+    np.testing.assert_array_equal(other[:-1], dot_pairs(x[:-1], y[1:]))
+    assert other[-1] == dot_pairs(x[-1:], y[:1])[0]
+    assert metrics.mismatch_auc(dot_pairs, x, y) == metrics.auc(own, other)
+
+
 def test_a_score_of_one_side_is_at_chance_for_mismatches():
     x, y = np.random.default_rng(0).standard_normal((2, 100, 4))
     assert metrics.mismatch_auc(lambda x, _: x[:, 0], x, y) == pytest.approx(0.5)
@@ -99,6 +122,7 @@ def test_a_score_of_one_side_is_at_chance_for_mismatches():
         (lambda: metrics.retrieval_recall(np.zeros((0, 2)), 1), r"\(0, 2\)"),
         (lambda: metrics.retrieval_recall(np.array([[0.0, 1], [np.nan, 2]]), 1), "row 1"),
         (lambda: metrics.retrieval_recall(np.eye(2), 0), "not 0"),
+        (lambda: metrics.query_recall([0], [0], 0), "k must be at least 1, not 0"),
         (lambda: metrics.recall_chance(0, 1), "not 0 and 1"),
         (lambda: metrics.auc([], [1.0]), "positive"),
         (lambda: metrics.auc([1.0], [np.nan]), "negative"),

@@ -14,7 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "auc",
     "mismatch_auc",
+    "mismatch_scores",
+    "pair_ranks",
     "partner_ranks",
+    "query_recall",
     "recall_chance",
     "retrieval_recall",
     "retrieval_summary",
@@ -82,7 +85,38 @@ def retrieval_recall(scores: ArrayLike, k: int) -> float:
     >>> retrieval_recall([[3.0, 1.0], [2.0, 2.0]], k=1)
     0.75
     """
-    return _recall(*partner_ranks(scores), k)
+    return float(query_recall(*partner_ranks(scores), k).mean())
+
+
+def query_recall(above: ArrayLike, tied: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Probability of each query's partner to be among the first k items, ties in random order.
+
+    Parameters
+    ----------
+    above, tied : array_like (n,)
+        Of `partner_ranks` or `pair_ranks`.
+    k : int
+        At least 1.
+
+    Returns
+    -------
+    ndarray (n,)
+        ``clip((k - above) / (tied + 1), 0, 1)``; the mean is the recall.
+
+    Raises
+    ------
+    ValueError
+        If `k` is less than 1.
+
+    Examples
+    --------
+    >>> query_recall([0, 0, 3], [0, 1, 0], k=1)
+    array([1. , 0.5, 0. ])
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    probability: NDArray[np.float64] = np.clip((k - np.asarray(above)) / (np.asarray(tied) + 1.0), 0.0, 1.0)
+    return probability
 
 
 def recall_chance(items: int, k: int) -> float:
@@ -165,8 +199,24 @@ def mismatch_auc(score_pairs: Callable[[NDArray[Any], NDArray[Any]], ArrayLike],
     >>> mismatch_auc(lambda x, y: (x * y).sum(axis=1), x, x)
     1.0
     """
+    return auc(*mismatch_scores(score_pairs, x, y))
+
+
+def mismatch_scores(
+    score_pairs: Callable[[NDArray[Any], NDArray[Any]], ArrayLike], x: ArrayLike, y: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Scores of the true pairs (x_i, y_i), and of the mismatches (x_i, y_{i+1}), the last row with the first.
+
+    Parameters and errors as of `mismatch_auc`, which is the `auc` of what this returns.
+
+    Examples
+    --------
+    >>> x = np.eye(3)
+    >>> mismatch_scores(lambda x, y: (x * y).sum(axis=1), x, x)
+    (array([1., 1., 1.]), array([0., 0., 0.]))
+    """
     x, y = _pairs(x, y)
-    return auc(score_pairs(x, y), score_pairs(x, np.roll(y, -1, axis=0)))
+    return np.asarray(score_pairs(x, y)), np.asarray(score_pairs(x, np.roll(y, -1, axis=0)))
 
 
 def retrieval_summary(
@@ -205,21 +255,47 @@ def retrieval_summary(
     >>> summary["x_to_y"], summary["chance"]
     ({'R@1': 1.0, 'median_rank': 1.0}, {'R@1': 0.25, 'median_rank': 2.5})
     """
-    x, y = _pairs(x, y)
-    n = len(x)
-    counts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
-    for start in range(0, n, block):
-        rows = np.arange(start, min(start + block, n))
-        counts["x_to_y"].append(_count(np.asarray(score(x[rows], y)), rows))
-        counts["y_to_x"].append(_count(np.asarray(score(x, y[rows])).T, rows))
+    ranks = pair_ranks(score, x, y, block)
     summary: dict[str, dict[str, float]] = {}
-    for direction, blocks in counts.items():
-        above, tied = (np.concatenate(part) for part in zip(*blocks, strict=True))
-        summary[direction] = {f"R@{k}": _recall(above, tied, k) for k in ks}
+    for direction, (above, tied) in ranks.items():
+        summary[direction] = {f"R@{k}": float(query_recall(above, tied, k).mean()) for k in ks}
         summary[direction]["median_rank"] = float(np.median(above + 1 + tied / 2))
+    n = len(ranks["x_to_y"][0])
     summary["mean"] = {name: (value + summary["y_to_x"][name]) / 2 for name, value in summary["x_to_y"].items()}
     summary["chance"] = {f"R@{k}": recall_chance(n, k) for k in ks} | {"median_rank": (n + 1) / 2}
     return summary
+
+
+def pair_ranks(
+    score: Scores, x: ArrayLike, y: ArrayLike, block: int = 1024
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Count what `partner_ranks` counts for the rows of both sides as queries.
+
+    Parameters and errors as of `retrieval_summary`.
+
+    Returns
+    -------
+    dict
+        ``{"x_to_y": (above, tied), "y_to_x": (above, tied)}``, each (n,).
+
+    Examples
+    --------
+    >>> x = np.eye(3)
+    >>> above, tied = pair_ranks(lambda x, y: x @ y.T, x, x)["y_to_x"]
+    >>> above.tolist(), tied.tolist()
+    ([0, 0, 0], [0, 0, 0])
+    """
+    x, y = _pairs(x, y)
+    counts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
+    for start in range(0, len(x), block):
+        rows = np.arange(start, min(start + block, len(x)))
+        counts["x_to_y"].append(_count(np.asarray(score(x[rows], y)), rows))
+        counts["y_to_x"].append(_count(np.asarray(score(x, y[rows])).T, rows))
+    joined = {}
+    for direction, blocks in counts.items():
+        above, tied = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        joined[direction] = (above, tied)
+    return joined
 
 
 def _count(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -228,13 +304,6 @@ def _count(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDArray[n
         raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
     own = scores[np.arange(len(scores)), partners][:, None]
     return (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
-
-
-def _recall(above: NDArray[np.int64], tied: NDArray[np.int64], k: int) -> float:
-    """Mean probability of a place among the first k."""
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-    return float(np.clip((k - above) / (tied + 1.0), 0.0, 1.0).mean())
 
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

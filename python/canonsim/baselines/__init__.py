@@ -1,8 +1,16 @@
-"""What CSA is compared with: methods that join the same frozen features, with the same face (`fit`, `similarity`)."""
+"""What CSA is compared with: methods that join the same frozen features, with one face.
+
+`fit` takes training pairs, `score` scores all rows with all rows, `score_pairwise` row i with row i.
+"""
 
 from __future__ import annotations
 
 from canonsim.baselines.asif import ASIF
+from canonsim.baselines.baseline import Baseline
+from canonsim.baselines.contrastive import ContrastiveHeads
+from canonsim.baselines.pls import PLS
 from canonsim.baselines.procrustes import Procrustes
+from canonsim.baselines.ridge import RidgeMap
+from canonsim.baselines.unridged import UnridgedCSA
 
-__all__ = ["ASIF", "Procrustes"]
+__all__ = ["ASIF", "PLS", "Baseline", "ContrastiveHeads", "Procrustes", "RidgeMap", "UnridgedCSA"]

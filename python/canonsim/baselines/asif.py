@@ -7,10 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from canonsim.baselines.baseline import Baseline
 from canonsim.baselines.rows import paired_rows, rows, unit
 
 
-class ASIF:
+class ASIF(Baseline):
     """Compare items by their similarities to the two halves of the training pairs (Norelli et al., ASIF, NeurIPS 2023).
 
     An item is represented by its cosine similarities to all training items of its own side; the k largest are kept and
@@ -37,7 +38,7 @@ class ASIF:
     >>> x = rng.normal(size=(200, 8))
     >>> y = x @ rng.normal(size=(8, 6))
     >>> asif = ASIF(k=50, p=4).fit(x[:150], y[:150])
-    >>> asif.similarity(x[150:], y[150:]).shape
+    >>> asif.score(x[150:], y[150:]).shape
     (50, 50)
     """
 
@@ -63,15 +64,6 @@ class ASIF:
     def embed_y(self, Y: ArrayLike) -> NDArray[np.float64]:
         """Represent items Y (m, q) relative to the training pairs: (m, n), rows of unit length."""
         return self._relative(Y, self.y_anchors_)
-
-    def similarity(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
-        """Cosine similarities (n, m) of the relative representations of X (n, p) and Y (m, q), in [0, 1]."""
-        return self.embed_x(X) @ self.embed_y(Y).T
-
-    def similarity_pairwise(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
-        """Cosine similarities (n,) of the relative representations of equal rows of X (n, p) and Y (n, q)."""
-        similarities: NDArray[np.float64] = (self.embed_x(X) * self.embed_y(Y)).sum(axis=1)
-        return similarities
 
     def _relative(self, items: ArrayLike, anchors: NDArray[np.float64]) -> NDArray[np.float64]:
         similarity: NDArray[Any] = np.clip(unit(rows(items, anchors.shape[1])) @ anchors.T, 0.0, None)

@@ -7,10 +7,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from canonsim.baselines.baseline import Baseline
 from canonsim.baselines.rows import paired_rows, rows, unit
 
 
-class Procrustes:
+class Procrustes(Baseline):
     """Rotate both sides into a common space by the singular vectors of their cross-covariance, then compare by cosine.
 
     With rows of unit length, centred on their training means, and X^T Y = U diag(s) V^T, the pair (U, V) maximises the
@@ -30,7 +31,7 @@ class Procrustes:
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(200, 8))
     >>> turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
-    >>> scores = Procrustes().fit(x, x @ turn).similarity(x, x @ turn)
+    >>> scores = Procrustes().fit(x, x @ turn).score(x, x @ turn)
     >>> bool((scores.argmax(axis=1) == np.arange(200)).all())
     True
     """
@@ -55,12 +56,3 @@ class Procrustes:
     def embed_y(self, Y: ArrayLike) -> NDArray[np.float64]:
         """Rotate items Y (n, q) into the common space: (n, r), rows of unit length."""
         return unit((unit(rows(Y, len(self.y_mean_))) - self.y_mean_) @ self.y_rotation_)
-
-    def similarity(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
-        """Cosine similarities (n, m) of the rotated X (n, p) and Y (m, q)."""
-        return self.embed_x(X) @ self.embed_y(Y).T
-
-    def similarity_pairwise(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
-        """Cosine similarities (n,) of equal rows of X (n, p) and Y (n, q), rotated."""
-        similarities: NDArray[np.float64] = (self.embed_x(X) * self.embed_y(Y)).sum(axis=1)
-        return similarities

@@ -1,4 +1,4 @@
-"""What the baselines ask of their input, and rows of unit length."""
+"""What the baselines ask of their input, how they scale it, and how they set a part of it aside."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def rows(items: ArrayLike, width: int | None = None) -> NDArray[np.float64]:
     return matrix
 
 
-def paired_rows(X: ArrayLike, Y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return both sides of training pairs as float64 matrices; ValueError if their row counts differ."""
+def paired_rows(X: ArrayLike, Y: ArrayLike, least: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both sides of training pairs as float64 matrices; ValueError for unequal or too few rows."""
     x, y = rows(X), rows(Y)
     if len(x) != len(y):
         raise ValueError(f"X and Y must have the same number of rows, got {len(x)} and {len(y)}")
+    if len(x) < least:
+        raise ValueError(f"a fit needs at least {least} training pairs, got {len(x)}")
     return x, y
 
 
@@ -31,3 +33,21 @@ def unit(matrix: NDArray[Any]) -> NDArray[Any]:
     length = np.linalg.norm(matrix, axis=1, keepdims=True)
     scaled: NDArray[Any] = np.divide(matrix, length, out=np.zeros_like(matrix), where=length > 0)
     return scaled
+
+
+def mean_and_std(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard deviations of the columns; 1 for columns that are constant to rounding."""
+    mean, std = matrix.mean(axis=0), matrix.std(axis=0)
+    return mean, np.where(std > 1e-12 * np.abs(matrix).max(axis=0), std, 1.0)
+
+
+def set_aside(ids: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Mark about this share of the rows (n,), by chance; rows with the same id stay together.
+
+    Whole groups are marked until the share is reached, so it is never less; the seed fixes which.
+    """
+    _, group = np.unique(ids, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(group.max() + 1)
+    before = np.cumsum(np.bincount(group)[order]) - np.bincount(group)[order]
+    marked: NDArray[np.bool_] = np.isin(group, order[before < share * len(ids)])
+    return marked

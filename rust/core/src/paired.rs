@@ -25,7 +25,8 @@ impl PairedMoments {
         }
         // Each scatter is allocated at its first row; what can never fit is refused before that.
         let columns = x_width.saturating_add(y_width);
-        let each = columns.checked_mul(columns).and_then(|square| square.checked_add(columns)).and_then(|all| {
+        let triangle = columns.checked_add(1).and_then(|next| columns.checked_mul(next)).map(|twice| twice / 2);
+        let each = triangle.and_then(|triangle| triangle.checked_add(columns)).and_then(|all| {
             // A fold costs something without rows, too.
             all.checked_add(size_of::<Moments>())
         });
