@@ -58,10 +58,10 @@ def fit(
 
     Notes
     -----
-    Held-out information is the Gaussian mutual information of the held-out correlations, ``-sum log(1 - r^2) / 2``. It
-    rises and falls once with a ridge, unless by chance: so the same ridge for both sides is climbed from 0.3 (or all are
-    tried, where pairs are fewer than columns), and with fewer than ten pairs for each column the ridge of one side and
-    of the other from there.
+    Held-out information is the Gaussian mutual information of the held-out correlations, ``-sum log(1 - r^2) / 2``.
+    It rises and falls once with a ridge, unless by chance: so the same ridge for both sides is climbed from 0.3 (or all
+    are tried, where pairs are fewer than columns), and with fewer than ten pairs for each column the ridge of one side
+    and of the other from there.
 
     A side whose covariance stands clear of rounding is whitened by its Cholesky factor; any other (fewer pairs than
     columns, class prompts, constant columns) by eigenvectors, without the directions that rounding could have made.

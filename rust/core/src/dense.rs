@@ -123,43 +123,60 @@ pub(crate) fn svd(matrix: Mat<f64>, floor: f64, loss: f64) -> Result<Svd, Error>
         return Ok(Svd { u: v, values, v: u });
     }
     let (m, n) = (matrix.nrows(), matrix.ncols());
-    let (mut u, mut values, mut v) = (Mat::zeros(m, n), Vec::with_capacity(n), Mat::zeros(n, n));
+    let mut values: Vec<f64> = Vec::with_capacity(n);
+    let mut parts: Vec<(Mat<f64>, Mat<f64>)> = Vec::new();
     // `left` is the matrix times `right`, whose columns are the vectors still to be turned.
     let (mut left, mut right) = (matrix, None::<Mat<f64>>);
-    while values.len() < n {
+    while left.ncols() > 0 {
         let (squares, turn) = eigen(gram(left.as_ref()).as_ref())?;
-        let found = values.len();
         let kept = squares.iter().rev().take_while(|&&s| s > f64::EPSILON / loss * squares[squares.len() - 1]).count();
-        if kept == 0 {
-            break;
-        }
         let turn = turn.reverse_cols();
         left = product(left.as_ref(), turn);
-        right = Some(right.map_or_else(|| turn.to_owned(), |right| product(right.as_ref(), turn)));
-        let turned = right.as_ref().map_or(turn, Mat::as_ref);
+        let turned = right.map_or_else(|| turn.to_owned(), |right| product(right.as_ref(), turn));
+        let found = values.len();
         for j in 0..kept {
             let value = left.col(j).norm_l2();
             if value <= floor * values.first().copied().unwrap_or(value) || value == 0.0 {
                 break;
             }
-            u.col_mut(found + j).copy_from(left.col(j) * faer::Scale(1.0 / value));
-            v.col_mut(found + j).copy_from(turned.col(j));
+            left.col_as_slice_mut(j).iter_mut().for_each(|entry| *entry /= value);
             values.push(value.min(values.last().copied().unwrap_or(value)));
         }
-        if values.len() < found + kept {
+        let new = values.len() - found;
+        if new == left.ncols() {
+            parts.push((left, turned));
             break;
         }
-        let rest = kept..left.ncols();
-        left = left.get(.., rest.clone()).to_owned();
-        right = Some(turned.get(.., rest).to_owned());
+        parts.push((left.get(.., ..new).to_owned(), turned.get(.., ..new).to_owned()));
+        if new < kept || kept == 0 {
+            break;
+        }
+        left = left.get(.., kept..).to_owned();
+        right = Some(turned.get(.., kept..).to_owned());
         // What rounding left of the vectors already found would drown the small values.
-        let done = u.get(.., ..values.len());
-        let overlap = product(done.transpose(), left.as_ref());
-        let par = threads(m, done.ncols(), left.ncols());
-        matmul(&mut left, Accum::Add, done, &overlap, -1.0, par);
+        for (done, _) in &parts {
+            let overlap = product(done.transpose(), left.as_ref());
+            let par = threads(done.nrows(), done.ncols(), left.ncols());
+            matmul(&mut left, Accum::Add, done, &overlap, -1.0, par);
+        }
     }
-    let r = values.len();
-    Ok(Svd { u: u.get(.., ..r).to_owned(), values, v: v.get(.., ..r).to_owned() })
+    let (us, vs) = parts.into_iter().unzip();
+    Ok(Svd { u: side_by_side(m, us), values, v: side_by_side(n, vs) })
+}
+
+/// Matrices of so many rows beside each other.
+fn side_by_side(rows: usize, mut parts: Vec<Mat<f64>>) -> Mat<f64> {
+    if parts.len() == 1 {
+        return parts.swap_remove(0);
+    }
+    let columns = parts.iter().map(Mat::ncols).sum();
+    let mut whole = Mat::zeros(rows, columns);
+    let mut start = 0;
+    for part in &parts {
+        whole.get_mut(.., start..start + part.ncols()).copy_from(part);
+        start += part.ncols();
+    }
+    whole
 }
 
 #[cfg(test)]
