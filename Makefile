@@ -31,8 +31,8 @@ bench: $(VENV)/ready  ## Measure speed beside numpy, torch, cca-zoo and scikit-l
 	$(BIN)/uv pip install --quiet --python $(BIN)/python cca-zoo
 	$(BIN)/python benches/speed.py --plot docs/images/speed.png
 
-quality: $(VENV)/ready  ## Measure how well pairs are found beside rivals, on the clip-arts (4 minutes; DATA=folders adds features)
-	$(BIN)/python benches/quality.py
+quality: $(VENV)/ready  ## Measure how well pairs are found beside rivals: on the clip-arts (3 minutes), or DATA=folder of features
+	$(BIN)/python benches/quality.py $(DATA:%=--data %)
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) target build dist demo-report

@@ -31,6 +31,15 @@ def test_sides_of_different_width_share_the_smaller_one():
     np.testing.assert_allclose(np.linalg.norm(found.embed_y(y), axis=1), 1.0)
 
 
+def test_what_few_pairs_do_not_determine_is_left_out():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 8))
+    y = x @ rotation(rng, 8)
+    found = Procrustes().fit(x[:5], y[:5])
+    assert found.embed_x(x).shape == (100, 4)
+    np.testing.assert_allclose(found.score_pairwise(x[:5], y[:5]), 1.0, atol=1e-9)
+
+
 def test_no_other_rotation_agrees_better():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((80, 6))

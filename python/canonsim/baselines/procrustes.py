@@ -16,7 +16,8 @@ class Procrustes(Baseline):
 
     With rows of unit length, centred on their training means, and X^T Y = U diag(s) V^T, the pair (U, V) maximises the
     summed inner product tr(U^T X^T Y V) over matrices with r = min(p, q) orthonormal columns (Schönemann, Psychometrika
-    31, 1966, for p = q). Embeddings are scaled to unit length.
+    31, 1966, for p = q). With n <= r pairs only n - 1 columns are determined, and only these are kept. Embeddings are
+    scaled to unit length.
 
     Attributes
     ----------
@@ -46,7 +47,8 @@ class Procrustes(Baseline):
         x, y = (unit(side) for side in paired_rows(X, Y))
         self.x_mean_, self.y_mean_ = x.mean(axis=0), y.mean(axis=0)
         u, _, vt = np.linalg.svd((x - self.x_mean_).T @ (y - self.y_mean_), full_matrices=False)
-        self.x_rotation_, self.y_rotation_ = u, vt.T
+        r = min(u.shape[1], max(1, len(x) - 1))
+        self.x_rotation_, self.y_rotation_ = u[:, :r], vt[:r].T
         return self
 
     def embed_x(self, X: ArrayLike) -> NDArray[np.float64]:
