@@ -142,7 +142,6 @@ impl Moments {
 
     /// As [`Moments::scatter`], of rows that are all multiplied.
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
-        debug_assert!(self.is_flushed());
         if self.scatter.is_empty() { 0.0 } else { self.scatter[triangle(i.max(j)) + i.min(j)] }
     }
 
@@ -238,6 +237,18 @@ impl Moments {
         }
         packed.groups.iter_mut().for_each(|group| self.place(group));
         gram::add(&packed, self.width, &mut self.scatter);
+        // What rounding leaves of a column that does not vary may be negative.
+        (0..self.width)
+            .filter(|&i| self.entry(i, i) <= 0.0)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|i| self.clear(i));
+    }
+
+    /// Sets the scatter of a column to 0.
+    fn clear(&mut self, i: usize) {
+        self.scatter[triangle(i)..=triangle(i) + i].fill(0.0);
+        (i + 1..self.width).for_each(|row| self.scatter[triangle(row) + i] = 0.0);
     }
 
     /// Moves the count and the mean on over a group, and tells it the way from its own mean to the running one.
@@ -306,7 +317,8 @@ impl Moments {
             if !left.is_positive(self) {
                 return None;
             }
-            left.clear_columns(&empty);
+            // What rounding left of columns that no longer vary may be negative.
+            (0..self.width).filter(|&i| empty[i]).for_each(|i| left.clear(i));
             return Some(left);
         }
         if empty.contains(&false) {
@@ -314,14 +326,6 @@ impl Moments {
         }
         left.scatter.fill(0.0);
         Some(if left.count == 0 { Self::new(self.width) } else { left })
-    }
-
-    /// Sets the scatter of some columns to 0: what rounding left of columns that no longer vary may be negative.
-    fn clear_columns(&mut self, columns: &[bool]) {
-        for i in 0..self.width {
-            let row = &mut self.scatter[triangle(i)..=triangle(i) + i];
-            row.iter_mut().zip(columns).filter(|(_, empty)| columns[i] || **empty).for_each(|(value, _)| *value = 0.0);
-        }
     }
 
     /// `scatter += sign * other.scatter + weight * distance distance^T`

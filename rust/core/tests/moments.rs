@@ -329,6 +329,39 @@ proptest! {
         }
     }
 
+    /// Rows of few values, so that columns stand still or repeat: what rounding leaves of them is still a state.
+    #[test]
+    fn every_state_can_be_restored(
+        seed in 1u64..1000,
+        n in 1usize..60,
+        folds in 1usize..5,
+        values in 1u64..4,
+        batch in 1usize..20,
+        single: bool,
+    ) {
+        let mut noise = Noise(seed);
+        let rows = Array2::from_shape_fn((n, 7), |_| ((noise.next() + 1.0) * values as f64 / 2.0).floor() * 0.1 + 0.3);
+        let short = rows.mapv(|v| v as f32);
+        let mut m = PairedMoments::new(4, 3, folds).unwrap();
+        for start in (0..n).step_by(batch) {
+            let part = s![start..n.min(start + batch), ..];
+            if single {
+                let part = short.slice(part);
+                m.update(Rows::F32(part.slice(s![.., ..4])), Rows::F32(part.slice(s![.., 4..])), None).unwrap();
+            } else {
+                let part = rows.slice(part);
+                m.update(Rows::F64(part.slice(s![.., ..4])), Rows::F64(part.slice(s![.., 4..])), None).unwrap();
+            }
+            m.folds().iter_mut().for_each(canonsim_core::Moments::flush);
+        }
+        let mut total = m.total();
+        for moments in m.folds().iter_mut().chain([&mut total]) {
+            let (count, mean, packed) = (moments.count(), moments.mean().to_vec(), moments.packed());
+            let restored = canonsim_core::Moments::from_packed(count, &mean, &packed, moments.unit());
+            prop_assert!(restored.is_ok(), "{}", restored.err().unwrap());
+        }
+    }
+
     /// Any shape, precision and layout: rows in order or reversed, every row or every other, C order or transposed.
     #[test]
     fn any_layout_is_read_as_it_is(
