@@ -340,7 +340,8 @@ proptest! {
         single: bool,
     ) {
         let mut noise = Noise(seed);
-        let rows = Array2::from_shape_fn((n, 7), |_| ((noise.next() + 1.0) * values as f64 / 2.0).floor() * 0.1 + 0.3);
+        let base: Vec<f64> = (0..7).map(|_| noise.normal()).collect();
+        let rows = Array2::from_shape_fn((n, 7), |(_, j)| base[j] + ((noise.next() + 1.0) * values as f64 / 2.0).floor());
         let short = rows.mapv(|v| v as f32);
         let mut m = PairedMoments::new(4, 3, folds).unwrap();
         for start in (0..n).step_by(batch) {
