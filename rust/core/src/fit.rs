@@ -89,9 +89,9 @@ const SCARCE: f64 = 10.0;
 
 /// The ridges of [`GRID`] with the most held-out information, with their held-out numbers.
 ///
-/// The information rises and falls once with the ridge, unless by chance. So ridges that are the same for both sides are climbed
-/// from the middle (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them, where pairs
-/// are scarce, the ridge of one side and of the other. Of equal ones the smaller are taken.
+/// The information rises and falls once with the ridge, unless by chance. So ridges that are the same for both sides are
+/// climbed from the middle (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them,
+/// where pairs are scarce, the ridge of one side and of the other. Of equal ones the smaller are taken.
 fn select(cross_fit: &CrossFit<'_>) -> Result<((f64, f64), Option<HeldOut>), Error> {
     let last = GRID.len() - 1;
     let mut measured = BTreeMap::new();

@@ -142,6 +142,7 @@ impl Moments {
 
     /// As [`Moments::scatter`], of rows that are all multiplied.
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
+        debug_assert!(self.is_flushed());
         if self.scatter.is_empty() { 0.0 } else { self.scatter[triangle(i.max(j)) + i.min(j)] }
     }
 
@@ -238,11 +239,11 @@ impl Moments {
         packed.groups.iter_mut().for_each(|group| self.place(group));
         gram::add(&packed, self.width, &mut self.scatter);
         // What rounding leaves of a column that does not vary may be negative.
-        (0..self.width)
-            .filter(|&i| self.entry(i, i) <= 0.0)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|i| self.clear(i));
+        for i in 0..self.width {
+            if self.scatter[triangle(i) + i] <= 0.0 {
+                self.clear(i);
+            }
+        }
     }
 
     /// Sets the scatter of a column to 0.
