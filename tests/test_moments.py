@@ -304,6 +304,10 @@ def test_states_that_no_rows_made_are_refused(pairs):
         lambda s: s.update(counts=np.full(2, 2**63, np.uint64)),
         lambda s: s.update(means=s["means"] * 1e200),
         lambda s: s["scatters"].__setitem__((0, 1), 1e9),
+        lambda s: s.update(weights=s["weights"] * 2),
+        lambda s: s.update(weights=s["weights"][:, :1]),
+        lambda s: s.update(fourths=s["fourths"] / 100),
+        lambda s: s.pop("cubes"),
     ):
         state = moments.state()
         spoil(state)
@@ -333,6 +337,8 @@ def test_moments_on_a_device_are_the_same(pairs):
     found = PairedMoments.from_state(device.state())
     assert found.fold_counts.tolist() == direct.fold_counts.tolist()
     assert_moments(found, *pairs)
+    for name in ("weights", "cubes", "fourths"):
+        np.testing.assert_allclose(found.state()[name], direct.state()[name], rtol=1e-9, atol=1e-8)
 
 
 def test_a_device_keeps_the_precision_of_the_rows(pairs):
@@ -400,3 +406,44 @@ def test_works_after_a_fork(threads, restored_threads):
     child.join()
     assert correlation == pytest.approx(expected, abs=1e-9)
     assert used == (threads or 1)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, list], ids=["numpy", "torch", "list"])
+def test_weighted_rows_have_weighted_moments(pairs, convert):
+    x, y = pairs
+    weights = np.random.default_rng(3).uniform(0, 2, len(x)) * (np.arange(len(x)) % 4 > 0)
+    moments = PairedMoments(12, 8, folds=3)
+    moments.update(x[:50], y[:50], weights=convert(weights[:50]))
+    moments.update(x[50:], y[50:], weights=convert(weights[50:]))
+    centred = x - np.average(x, axis=0, weights=weights)
+    np.testing.assert_allclose(moments.x_mean, np.average(x, axis=0, weights=weights), atol=1e-12)
+    np.testing.assert_allclose(moments.scatter_xx, (centred * weights[:, None]).T @ centred, atol=1e-9)
+    assert moments.count == (weights > 0).sum()
+    np.testing.assert_allclose(moments.state()["weights"].sum(axis=0), [weights.sum(), (weights**2).sum()])
+    moments.remove(x[:50], y[:50], np.arange(50), weights=weights[:50])
+    assert moments.count == (weights[50:] > 0).sum()
+    moments.update_x(x, weights=weights)
+    np.testing.assert_allclose(moments.unpaired_x.scatter, (centred * weights[:, None]).T @ centred, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([1.0, -1.0, 1.0], ValueError, "got -1 in row 1"),
+        ([1.0, 2.0], ValueError, r"weights must be one number for each row, shape \(3,\), got shape \(2,\)"),
+        ([1.0, float("nan"), 1.0], ValueError, "NaN in row 1"),
+        ([1.0, 1e10, 1.0], ValueError, "between 0 and 1e9"),
+        (["a", "b", "c"], TypeError, "weights must be floats"),
+    ],
+)
+def test_bad_weights_leave_the_state_as_it_was(pairs, weights, error, message):
+    moments = PairedMoments(12, 8)
+    x, y = pairs[0][:3], pairs[1][:3]
+    for update in (
+        lambda: moments.update(x, y, weights=weights),
+        lambda: moments.update_x(x, weights=weights),
+        lambda: moments.update_y(y, weights=weights),
+    ):
+        with pytest.raises(error, match=message):
+            update()
+    assert moments.count == moments.unpaired_x.count == moments.unpaired_y.count == 0

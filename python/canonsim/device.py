@@ -39,6 +39,10 @@ class DeviceMoments:
         self._counts = [0] * folds
         self._means = torch.zeros(folds, d, dtype=torch.float64, device=device)
         self._scatters: list[torch.Tensor | None] = [None] * folds
+        # Fourth powers of each side about the mean of the fold's first block, as the core keeps them.
+        self._centres = torch.zeros_like(self._means)
+        self._cubes = torch.zeros_like(self._means)
+        self._fourths = torch.zeros(folds, 2, dtype=torch.float64, device=device)
         self._waiting: list[tuple[torch.Tensor, npt.NDArray[np.int64]]] = []
         self._waiting_rows = 0
         self._roundoff = float(np.finfo(np.float64).eps) / 2
@@ -89,6 +93,13 @@ class DeviceMoments:
         if n == 0:
             return
         mean = rows.mean(dim=0)
+        if self._counts[k] == 0:
+            self._centres[k] = mean
+        for side, columns in enumerate((slice(self.x_dim), slice(self.x_dim, None))):
+            z = rows[:, columns] - self._centres[k, columns]
+            squares = (z * z).sum(dim=1)
+            self._cubes[k, columns] += squares @ z
+            self._fourths[k, side] += squares @ squares
         rows = rows - mean
         total = self._counts[k] + n
         distance = mean - self._means[k]
@@ -109,15 +120,33 @@ class DeviceMoments:
         for k, scatter in enumerate(self._scatters):
             if scatter is not None:
                 scatters[k] = scatter[lower[0], lower[1]].cpu().numpy()
+        counts = np.array(self._counts)
+        means, centres, cubes, fourths = (
+            array.cpu().numpy() for array in (self._means, self._centres, self._cubes, self._fourths)
+        )
+        weights = np.repeat(counts[:, None].astype(np.float64), 2, axis=1)
+        for k in range(self.folds):
+            finite = np.isfinite(cubes[k]).all() and np.isfinite(fourths[k]).all()
+            part = (int(counts[k]), weights[k], means[k], scatters[k], cubes[k], fourths[k], self._roundoff)
+            cubes[k], fourths[k] = (
+                _native.fourth_powers([self.x_dim, self.y_dim], part, centres[k], means[k])
+                if finite
+                else (np.inf, np.inf)
+            )
         state: dict[str, npt.NDArray[Any]] = {
-            "counts": np.array(self._counts),
-            "means": self._means.cpu().numpy(),
+            "counts": counts,
+            "weights": weights,
+            "means": means,
             "scatters": scatters,
+            "cubes": cubes,
+            "fourths": fourths,
             "roundoffs": np.full(self.folds, self._roundoff),
         }
         for side, width in (("unpaired_x", self.x_dim), ("unpaired_y", self.y_dim)):
             state[f"{side}.counts"] = np.zeros(1, np.int64)
-            state[f"{side}.means"] = np.zeros((1, width))
+            state[f"{side}.weights"] = np.zeros((1, 2))
+            state[f"{side}.means"] = state[f"{side}.cubes"] = np.zeros((1, width))
             state[f"{side}.scatters"] = np.zeros((1, width * (width + 1) // 2))
+            state[f"{side}.fourths"] = np.zeros((1, 1))
             state[f"{side}.roundoffs"] = np.array([self._roundoff])
         return state

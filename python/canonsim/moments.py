@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from canonsim import _native
 from canonsim.files import pack, unpack, write_atomically
-from canonsim.rows import Ids, Rows, check_rows, is_tensor, to_ids, to_native
+from canonsim.rows import Ids, Rows, RowWeights, check_rows, is_tensor, to_ids, to_native, to_weights
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from canonsim.device import DeviceMoments
 
 _FORMAT = "canonsim.moments"
-_PART = ("counts", "means", "scatters", "roundoffs")
+_PART = ("counts", "weights", "means", "scatters", "cubes", "fourths", "roundoffs")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class PairedMoments:
             raise IndexError(f"fold {k} of moments with {self.folds} folds")
         return PairedMoments._wrap(self.native.fold(k))
 
-    def update(self, x: Rows, y: Rows, ids: Ids | None = None) -> None:
+    def update(self, x: Rows, y: Rows, ids: Ids | None = None, weights: RowWeights | None = None) -> None:
         """Add pairs: row i of ``x`` belongs to row i of ``y``.
 
         Parameters
@@ -177,27 +177,31 @@ class PairedMoments:
         ids : (n,) int64, optional
             A row's fold is a fixed hash (splitmix64) of its id, so every sharding of the same rows gives the same
             folds, and rows with one id (the captions of one image) share a fold. Default: the running row number.
+        weights : (n,) float, optional
+            How much each pair counts, from 0 to 1e9; 1 by default. A pair of weight 0 is as if it were not there. Only
+            the ratios of weights matter to a fit: covariances are ``S / (W - sum w^2 / W)`` with ``W = sum w``.
 
         Raises
         ------
         TypeError
-            For values that are no floats, or ids that are no integers.
+            For values or weights that are no floats, or ids that are no integers.
         ValueError
-            For other widths, different numbers of rows, or NaN or infinite values: the message names the row. The
-            state stays as it was.
+            For other widths, different numbers of rows, NaN or infinite values, or weights out of range: the message
+            names the row. The state stays as it was.
         """
         check_rows(x, "x", self.x_dim)
         check_rows(y, "y", self.y_dim)
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
         numbers = None if ids is None else to_ids(ids, len(x))
-        if is_tensor(x) and is_tensor(y) and _accumulates(x) and x.device == y.device:
+        heavy = None if weights is None else to_weights(weights, len(x))
+        if heavy is None and is_tensor(x) and is_tensor(y) and _accumulates(x) and x.device == y.device:
             if numbers is None:
                 numbers = np.arange(self.count, self.count + len(x), dtype=np.int64)
             self._device_moments(x).update(x, y, numbers)
         else:
             # The default id of a row is the number of rows before it, those on a device included.
-            self.native.update(to_native(x), to_native(y), numbers)
+            self.native.update(to_native(x), to_native(y), numbers, heavy)
 
     def _device_moments(self, x: torch.Tensor) -> DeviceMoments:
         from canonsim.device import DeviceMoments
@@ -208,28 +212,29 @@ class PairedMoments:
             self._on_device = DeviceMoments(self.x_dim, self.y_dim, self.folds, x.device)
         return self._on_device
 
-    def update_x(self, x: Rows) -> None:
-        """Add rows (n, p) of x that have no partner: they go into `unpaired_x`. Errors as in `update`."""
+    def update_x(self, x: Rows, weights: RowWeights | None = None) -> None:
+        """Add rows (n, p) of x that have no partner: they go into `unpaired_x`. Weights and errors as in `update`."""
         check_rows(x, "x", self.x_dim)
-        self.native.update_x(to_native(x))
+        self.native.update_x(to_native(x), None if weights is None else to_weights(weights, len(x)))
 
-    def update_y(self, y: Rows) -> None:
-        """Add rows (n, q) of y that have no partner: they go into `unpaired_y`. Errors as in `update`."""
+    def update_y(self, y: Rows, weights: RowWeights | None = None) -> None:
+        """Add rows (n, q) of y that have no partner: they go into `unpaired_y`. Weights and errors as in `update`."""
         check_rows(y, "y", self.y_dim)
-        self.native.update_y(to_native(y))
+        self.native.update_y(to_native(y), None if weights is None else to_weights(weights, len(y)))
 
-    def remove(self, x: Rows, y: Rows, ids: Ids) -> None:
-        """Take pairs back that were added under these ids: the inverse of `update`, up to rounding.
+    def remove(self, x: Rows, y: Rows, ids: Ids, weights: RowWeights | None = None) -> None:
+        """Take pairs back that were added under these ids with these weights: the inverse of `update`, up to rounding.
 
         Raises
         ------
         ValueError
-            As in `update`; also where a fold holds fewer rows than are to be removed, or where its scatter would no
-            longer be positive semidefinite: such rows were never added. The state stays as it was.
+            As in `update`; also where a fold holds fewer rows or less weight than are to be removed, or where its
+            scatter would no longer be positive semidefinite: such rows were never added. The state stays as it was.
         """
         check_rows(x, "x", self.x_dim)
         check_rows(y, "y", self.y_dim)
-        self.native.remove(to_native(x), to_native(y), to_ids(ids, len(x)))
+        heavy = None if weights is None else to_weights(weights, len(x))
+        self.native.remove(to_native(x), to_native(y), to_ids(ids, len(x)), heavy)
 
     def merge(self, other: PairedMoments) -> None:
         """Add the rows of ``other``, fold by fold, in place.
@@ -263,9 +268,12 @@ class PairedMoments:
         Returns
         -------
         dict
-            ``counts`` (K,) int64, ``means`` (K, p + q) f64 and ``scatters`` (K, (p + q) (p + q + 1) / 2) f64 of the K
-            folds: the lower triangle of the scatter of ``[x | y]``, row by row; ``roundoffs`` (K,) f64, the unit
-            roundoff of the least precise products in them; and the same with K = 1 as ``unpaired_x.counts`` and so on.
+            Of the K folds: ``counts`` (K,) int64; ``weights`` (K, 2) f64, the sums of the weights and of their squares;
+            ``means`` (K, p + q) f64; ``scatters`` (K, (p + q) (p + q + 1) / 2) f64, the lower triangle of the scatter
+            of ``[x | y]``, row by row; ``cubes`` (K, p + q) and ``fourths`` (K, 2) f64, the sums of ``|z|^2 z`` and
+            ``|z|^4`` of the parts z of the rows, less the mean, on each side, infinite where they overflow;
+            ``roundoffs`` (K,) f64, the unit roundoff of the least precise products in the scatters. And the same with
+            K = 1 and one part as ``unpaired_x.counts`` and so on.
         """
         folds, unpaired_x, unpaired_y = self.native.parts()
         return {
@@ -355,8 +363,8 @@ def _accumulates(x: torch.Tensor) -> bool:
     return x.device.type not in ("cpu", "mps", "meta")
 
 
-def _side(part: tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64], float]) -> SideMoments:
-    count, mean, packed, _ = part
+def _side(part: _native._Part) -> SideMoments:
+    count, _, mean, packed, *_ = part
     scatter = np.zeros((len(mean), len(mean)))
     rows, columns = np.tril_indices(len(mean))
     scatter[rows, columns] = packed
@@ -365,23 +373,26 @@ def _side(part: tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64], flo
 
 
 def _from_state(state: dict[str, npt.NDArray[Any]]) -> _native.Moments:
-    def parts(prefix: str) -> list[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64], float]]:
+    def parts(prefix: str) -> list[_native._Part]:
         try:
-            counts, means, scatters, roundoffs = (state[f"{prefix}{name}"] for name in _PART)
+            counts, *sums, roundoffs = (state[f"{prefix}{name}"] for name in _PART)
         except KeyError as error:
             raise ValueError(f"not the state of moments: {error.args[0]!r} is missing") from None
-        if not (counts.ndim == roundoffs.ndim == 1 and means.ndim == scatters.ndim == 2):
+        if not (counts.ndim == roundoffs.ndim == 1 and all(array.ndim == 2 for array in sums)):
             raise ValueError("not the state of moments: its arrays have other dimensions")
-        if not len(counts) == len(means) == len(scatters) == len(roundoffs):
+        if not all(len(array) == len(counts) for array in (*sums, roundoffs)):
             raise ValueError("not the state of moments: its arrays are of different lengths")
         if counts.dtype.kind not in "iu" or bool((counts < 0).any()):
             raise ValueError("not the state of moments: its counts are no counts")
-        return [
-            (int(count), np.ascontiguousarray(mean, np.float64), np.ascontiguousarray(scatter, np.float64), float(unit))
-            for count, mean, scatter, unit in zip(counts, means, scatters, roundoffs, strict=True)
-        ]
+        folds = zip(counts, zip(*sums, strict=True), roundoffs, strict=True)
+        return [_part(int(count), of_fold, float(unit)) for count, of_fold, unit in folds]
 
     folds, unpaired_x, unpaired_y = parts(""), parts("unpaired_x."), parts("unpaired_y.")
     if len(unpaired_x) != 1 or len(unpaired_y) != 1:
         raise ValueError("not the state of moments: unpaired rows have no folds")
-    return _native.Moments.from_parts(len(unpaired_x[0][1]), len(unpaired_y[0][1]), folds, unpaired_x[0], unpaired_y[0])
+    return _native.Moments.from_parts(len(unpaired_x[0][2]), len(unpaired_y[0][2]), folds, unpaired_x[0], unpaired_y[0])
+
+
+def _part(count: int, sums: Iterable[npt.NDArray[Any]], roundoff: float) -> _native._Part:
+    weights, mean, scatter, cubes, fourths = (np.ascontiguousarray(array, np.float64) for array in sums)
+    return count, weights, mean, scatter, cubes, fourths, roundoff

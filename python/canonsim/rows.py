@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[Any]"
 Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"
 Ids: TypeAlias = "npt.NDArray[np.integer[Any]] | torch.Tensor | list[int]"
+RowWeights: TypeAlias = "npt.NDArray[np.floating[Any]] | torch.Tensor | list[float]"
 
 _NATIVE_FLOATS = (np.float16, np.float32, np.float64)
 
@@ -72,9 +73,33 @@ def widest_dtype(values: Any) -> Any:
     return np.float64
 
 
+def library(values: Any) -> Any:
+    """The module whose functions take the values: numpy or torch."""
+    if is_tensor(values):
+        import torch
+
+        return torch
+    return np
+
+
 def to_dtype(values: Any, dtype: Any) -> Any:
     """Values in the dtype, copied only where they have another."""
     return values.to(dtype) if is_tensor(values) else values.astype(dtype, copy=False)
+
+
+def take(rows: Rows, places: npt.NDArray[np.int64]) -> Rows:
+    """The rows at these places."""
+    if is_tensor(rows):
+        import torch
+
+        return rows[torch.from_numpy(places).to(rows.device)]
+    return np.asarray(rows)[places]
+
+
+def to_numpy(values: Any) -> Array:
+    """An array or tensor as an array."""
+    array: Array = values.detach().cpu().numpy() if is_tensor(values) else values
+    return array
 
 
 def to_native(rows: Rows) -> Array:
@@ -116,3 +141,23 @@ def to_ids(ids: Ids, count: int) -> npt.NDArray[np.int64]:
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"ids must be below 2^63, got {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def to_weights(weights: RowWeights, count: int) -> npt.NDArray[np.float64]:
+    """Row weights as (n,) f64; whether they are in range the core checks.
+
+    Raises
+    ------
+    TypeError
+        For anything but numbers.
+    ValueError
+        For another shape than (n,).
+    """
+    array = np.asarray(weights.detach().cpu().double().numpy() if is_tensor(weights) else weights)
+    if array.size == 0:
+        array = array.astype(np.float64)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"weights must be floats, got {array.dtype}")
+    if array.shape != (count,):
+        raise ValueError(f"weights must be one number for each row, shape ({count},), got shape {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.float64)

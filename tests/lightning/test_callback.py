@@ -155,7 +155,7 @@ def test_an_unwritable_folder_is_reported(tmp_path):
         ({"every_n_batches": 0.5}, ValueError, "every_n_batches must be an integer of at least 1, got 0.5"),
         ({"weights": "held_out"}, ValueError, r"weights must be one of \('held-out', 'training', 'equal'\)"),
         ({"ridge": -1.0}, ValueError, "ridge must be finite and at least 0, got -1.0"),
-        ({"ridge": "best"}, ValueError, "ridge must be a number, a pair of numbers, 'auto' or 'oas', got 'best'"),
+        ({"ridge": "best"}, ValueError, "'auto', 'oas' or 'ledoit-wolf', got 'best'"),
         ({"n_components": 0}, ValueError, "n_components must lie between 1"),
         ({"folds": 1}, ValueError, "folds=1 holds nothing out"),
         ({"folds": 1, "weights": "training"}, ValueError, "folds=1 holds nothing out"),

@@ -37,7 +37,8 @@ def test_ranks_give_the_space_of_one_process(two_ranks, scenario, rank):
     state = moments.state()
     np.testing.assert_array_equal(found["counts"], state["counts"])
     np.testing.assert_allclose(found["means"], state["means"], rtol=1e-12)
-    np.testing.assert_allclose(found["scatters"], state["scatters"], rtol=1e-9, atol=1e-9)
+    for name in ("weights", "scatters", "cubes", "fourths"):
+        np.testing.assert_allclose(found[name], state[name], rtol=1e-9, atol=1e-9)
 
 
 def test_both_ranks_hold_the_same_bits(two_ranks):
@@ -52,7 +53,7 @@ def test_rows_of_one_side_are_reduced_too(two_ranks, rank):
     expected = PairedMoments(8, 6)
     expected.update_x(x + np.arange(len(x))[:, None] % 2)
     found = np.load(two_ranks / f"unpaired-{rank}.npz")
-    for name in ("counts", "means", "scatters"):
+    for name in ("counts", "weights", "means", "scatters", "cubes", "fourths"):
         unpaired = expected.state()[f"unpaired_x.{name}"]
         np.testing.assert_allclose(found[f"unpaired_x.{name}"], unpaired, rtol=1e-9, atol=1e-9)
     assert found["unpaired_y.counts"].sum() == 0

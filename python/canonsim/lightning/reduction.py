@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from canonsim import _native
 from canonsim.moments import PairedMoments
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
-
-_PARTS = ("", "unpaired_x.", "unpaired_y.")
 
 
 def all_reduce(
@@ -21,8 +20,9 @@ def all_reduce(
 ) -> PairedMoments:
     """Sum the moments over all ranks; every rank gets the result. All ranks must call it.
 
-    Counts and means are summed first; each rank then moves its scatter to the common mean, ``S_i + n_i d_i d_i^T`` with
-    ``d_i = mean_i - mean``, and the scatters are summed, packed and one fold at a time (Chan, Golub, LeVeque 1979).
+    Weights and means are summed first; each rank then moves its sums to the common mean, as its scatter to
+    ``S_i + w_i d_i d_i^T`` with ``d_i = mean_i - mean``, and these are summed, the scatters packed and one fold at a
+    time (Chan, Golub, LeVeque 1979).
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def all_reduce(
         return moments
     x_dim, y_dim = _agree(moments, trainer, disjoint=disjoint)
     state = (PairedMoments(x_dim, y_dim, folds) if moments is None else moments).state()
-    for part in _PARTS:
-        _reduce_part(state, part, trainer)
+    for part, widths in (("", [x_dim, y_dim]), ("unpaired_x.", [x_dim]), ("unpaired_y.", [y_dim])):
+        _reduce_part(state, part, widths, trainer)
     return PairedMoments.from_state(state)
 
 
@@ -81,24 +81,30 @@ def _refuse_repeats(ranks: npt.NDArray[np.float64]) -> None:
                 )
 
 
-def _reduce_part(state: dict[str, npt.NDArray[Any]], part: str, trainer: pl.Trainer) -> None:
-    counts, means, scatters = (state[f"{part}{name}"] for name in ("counts", "means", "scatters"))
+def _reduce_part(state: dict[str, npt.NDArray[Any]], part: str, widths: list[int], trainer: pl.Trainer) -> None:
+    names = ("counts", "weights", "means", "scatters", "cubes", "fourths", "roundoffs")
+    counts, weights, means, scatters, cubes, fourths, roundoffs = (state[f"{part}{name}"] for name in names)
     total = np.rint(_sum(counts.astype(np.float64), trainer))
     if total.any():
-        mean = _sum(counts[:, None] * means, trainer) / np.maximum(total, 1)[:, None]
+        weight = _sum(weights, trainer)
+        mean = _sum(weights[:, :1] * means, trainer) / np.where(total > 0, weight[:, 0], 1.0)[:, None]
         for k in np.flatnonzero(total):
-            _rebase(scatters[k], int(counts[k]), means[k] - mean[k])
+            own = (int(counts[k]), weights[k], means[k], scatters[k], cubes[k], fourths[k], float(roundoffs[k]))
+            moved = _native.fourth_powers(widths, own, means[k], mean[k])
+            _rebase(scatters[k], float(weights[k, 0]), means[k] - mean[k])
             scatters[k] = _sum(scatters[k], trainer)
+            cubes[k], fourths[k] = (_sum(sums, trainer) for sums in moved)
         means[:] = mean
+        weights[:] = weight
         counts[:] = total
     state[f"{part}roundoffs"] = _gather(state[f"{part}roundoffs"], trainer).max(axis=0)
 
 
-def _rebase(packed: npt.NDArray[np.float64], count: int, delta: npt.NDArray[np.float64]) -> None:
+def _rebase(packed: npt.NDArray[np.float64], weight: float, delta: npt.NDArray[np.float64]) -> None:
     """Move a scatter, its lower triangle packed row by row, from its mean to ``mean - delta``, in place."""
     start = 0
     for i in range(len(delta)):
-        packed[start : start + i + 1] += count * delta[i] * delta[: i + 1]
+        packed[start : start + i + 1] += weight * delta[i] * delta[: i + 1]
         start += i + 1
 
 

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use canonsim_core::{PairedMoments, Rank, Ridge, Rows, fit, set_num_threads, tile_rate};
+use canonsim_core::{PairedMoments, Rank, Ridge, Rows, Share, fit, set_num_threads, tile_rate};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::f16;
 use ndarray::{Array2, ArrayView2, Axis, s};
@@ -26,7 +26,7 @@ fn accumulate<T>(values: &Array2<T>, wrap: impl Fn(ArrayView2<'_, T>) -> Rows<'_
     let p = values.ncols() / 2;
     let mut moments = PairedMoments::new(p, values.ncols() - p, folds).unwrap();
     for part in values.axis_chunks_iter(Axis(0), batch) {
-        moments.update(wrap(part.slice(s![.., ..p])), wrap(part.slice(s![.., p..])), None).unwrap();
+        moments.update(wrap(part.slice(s![.., ..p])), wrap(part.slice(s![.., p..])), None, None).unwrap();
     }
     black_box(moments.total().count());
 }
@@ -70,15 +70,19 @@ fn decomposition(c: &mut Criterion) {
         let values = rows(4 * d, d);
         let mut moments = PairedMoments::new(d / 2, d / 2, 5).unwrap();
         moments
-            .update(Rows::F32(values.slice(s![.., ..d / 2])), Rows::F32(values.slice(s![.., d / 2..])), None)
+            .update(Rows::F32(values.slice(s![.., ..d / 2])), Rows::F32(values.slice(s![.., d / 2..])), None, None)
             .unwrap();
         let mut whole = PairedMoments::from_folds(d / 2, d / 2, vec![moments.total()]);
         let ridge = Ridge::Fixed(1e-2, 1e-2);
-        group.bench_function(format!("one ridge/{d}"), |b| b.iter(|| fit(&mut whole, ridge, Rank::Full).unwrap()));
-        group.bench_function(format!("one ridge, held out/{d}"), |b| {
-            b.iter(|| fit(&mut moments, ridge, Rank::Full).unwrap());
+        group.bench_function(format!("one ridge/{d}"), |b| {
+            b.iter(|| fit(&mut whole, ridge, Share::Auto, Rank::Full).unwrap())
         });
-        group.bench_function(format!("auto/{d}"), |b| b.iter(|| fit(&mut moments, Ridge::Auto, Rank::Auto).unwrap()));
+        group.bench_function(format!("one ridge, held out/{d}"), |b| {
+            b.iter(|| fit(&mut moments, ridge, Share::Auto, Rank::Full).unwrap());
+        });
+        group.bench_function(format!("auto/{d}"), |b| {
+            b.iter(|| fit(&mut moments, Ridge::Auto, Share::Auto, Rank::Auto).unwrap())
+        });
     }
     group.finish();
 }

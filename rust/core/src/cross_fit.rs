@@ -2,7 +2,7 @@
 
 use faer::MatRef;
 
-use crate::decomposition::{Blocks, Canonical, Covariances, Known, decompose};
+use crate::decomposition::{Blocks, Canonical, Covariances, Known, Unpaired, decompose};
 use crate::threads::in_parallel;
 use crate::{Error, Moments, PairedMoments, dense};
 
@@ -22,6 +22,17 @@ pub struct HeldOut {
     pub x_std: Vec<f64>,
     /// Held-out standard deviation of each canonical variate of y, (r,).
     pub y_std: Vec<f64>,
+    /// What each left-out fold says, of every direction that all folds have: there may be more than are kept.
+    pub folds: Vec<Sums>,
+}
+
+/// What a fit depends on beside its pairs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Setting {
+    /// Of each side, relative to its mean variance.
+    pub ridge: (f64, f64),
+    /// Of the unpaired rows in the covariance of each side.
+    pub share: (f64, f64),
 }
 
 impl HeldOut {
@@ -50,26 +61,31 @@ impl<'a> CrossFit<'a> {
         Ok(Self { moments, folds })
     }
 
-    /// Held-out numbers for each of these ridges.
+    /// Held-out numbers for each of these settings.
     ///
     /// With `num_i = a_i^T Sxy b_i`, `dx_i = a_i^T Sxx a_i`, `dy_i = b_i^T Syy b_i` of each left-out fold about the
     /// training mean, summed over the folds: `rho_i = num_i / sqrt(dx_i dy_i)`, made nonincreasing by isotonic
     /// regression and clipped to [0, 1).
-    pub fn held_out(&self, ridges: &[(f64, f64)]) -> Result<Vec<HeldOut>, Error> {
+    pub fn held_out(&self, settings: &[Setting]) -> Result<Vec<HeldOut>, Error> {
         let moments = self.moments;
         // A fold's eigenvectors, where they are needed, serve every ridge; a Cholesky factor serves one.
-        let at_once = if self.shares_work() { ridges.len() } else { 1 };
+        let at_once = if self.shares_work() { settings.len() } else { 1 };
         let jobs =
-            self.folds.iter().flat_map(|fold| ridges.chunks(at_once).map(move |ridges| (fold, ridges))).collect();
+            self.folds.iter().flat_map(|fold| settings.chunks(at_once).map(move |settings| (fold, settings))).collect();
         let work = moments.count().saturating_mul((moments.x_width() * moments.y_width()) as u64);
         let measured =
-            in_parallel(jobs, work >= WORTH_THREADS, |((k, known), ridges)| left_out(moments, *k, known, ridges));
-        let mut sums = vec![Sums::default(); ridges.len()];
+            in_parallel(jobs, work >= WORTH_THREADS, |((k, known), settings)| left_out(moments, *k, known, settings));
+        let mut folds: Vec<Vec<Sums>> = vec![Vec::with_capacity(self.folds.len()); settings.len()];
         let measured = measured.into_iter().collect::<Result<Vec<_>, Error>>()?;
-        for (i, fold) in measured.into_iter().flatten().enumerate() {
-            sums[i % ridges.len()].add(fold);
+        for (i, sums) in measured.into_iter().flatten().enumerate() {
+            folds[i % settings.len()].push(sums);
         }
-        Ok(sums.iter().map(|sums| sums.held_out(moments.count())).collect())
+        Ok(folds.into_iter().map(HeldOut::new).collect())
+    }
+
+    /// Unpaired rows of each side.
+    pub fn unpaired_rows(&self) -> [u64; 2] {
+        self.moments.unpaired().map(Moments::count)
     }
 
     /// True where the folds are fitted by eigenvectors, which serve every ridge.
@@ -88,70 +104,88 @@ fn least_training_rows(moments: &PairedMoments) -> u64 {
     moments.fold_counts().map(|count| moments.count() - count).min().unwrap_or(0)
 }
 
-/// What fold `k` says of the directions of all others, for each ridge.
-fn left_out(moments: &PairedMoments, k: usize, known: &Known, ridges: &[(f64, f64)]) -> Result<Vec<Sums>, Error> {
+/// What fold `k` says of the directions of all others, for each setting.
+fn left_out(moments: &PairedMoments, k: usize, known: &Known, settings: &[Setting]) -> Result<Vec<Sums>, Error> {
     let mut rest = moments.total_without(Some(k));
-    let training = Covariances::new(&mut rest, moments.x_width(), known)?;
     let test = about(moments.fold(k), rest.mean(), moments.x_width());
-    drop(rest);
-    ridges.iter().map(|&ridge| Ok(Sums::of(&decompose(&training, ridge)?, &test))).collect()
+    let mut results = Vec::with_capacity(settings.len());
+    for same in settings.chunk_by(|a, b| a.share == b.share) {
+        let training = Covariances::new(&mut rest, moments.x_width(), pooled(moments, same[0].share), known)?;
+        let weight = moments.fold(k).weight;
+        results.extend(
+            same.iter()
+                .map(|setting| Ok(Sums::of(&decompose(&training, setting.ridge)?, &test, weight)))
+                .collect::<Result<Vec<_>, Error>>()?,
+        );
+    }
+    Ok(results)
+}
+
+/// The unpaired rows of both sides with these shares.
+pub(crate) fn pooled(moments: &PairedMoments, share: (f64, f64)) -> [Option<Unpaired<'_>>; 2] {
+    let [x, y] = moments.unpaired();
+    [(x, share.0), (y, share.1)].map(|(moments, share)| (share > 0.0).then_some(Unpaired { moments, share }))
 }
 
 /// Second moments of a fold about a mean, not divided by its rows.
 fn about(fold: &Moments, mean: &[f64], p: usize) -> Blocks {
-    let rows = fold.count() as f64;
     let distance: Vec<f64> = fold.flushed_mean().iter().zip(mean).map(|(m, c)| m - c).collect();
     Blocks::new(p, mean.len() - p, |i, out| {
-        let scaled = rows * distance[i];
+        let scaled = fold.weight * distance[i];
         out.iter_mut().zip(fold.row(i)).zip(&distance).for_each(|((o, v), d)| *o = v + scaled * d);
     })
 }
 
-/// Second moments of the canonical variates of left-out pairs, summed over the folds.
-#[derive(Clone, Default)]
-struct Sums {
-    folds: usize,
-    cross: Vec<f64>,
-    x: Vec<f64>,
-    y: Vec<f64>,
+/// Second moments of the canonical variates of a left-out fold about the mean of the others, summed over its pairs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sums {
+    /// Total weight of the pairs; their number where each weighs 1.
+    pub weight: f64,
+    /// Of both variates of each direction, (r,).
+    pub cross: Vec<f64>,
+    /// Of the variates of x, (r,).
+    pub x: Vec<f64>,
+    /// Of the variates of y, (r,).
+    pub y: Vec<f64>,
 }
 
 impl Sums {
-    fn of(fit: &Canonical, test: &Blocks) -> Self {
+    fn of(fit: &Canonical, test: &Blocks, weight: f64) -> Self {
         let (a, b) = (fit.a.as_ref(), fit.b.as_ref());
         Self {
-            folds: 1,
+            weight,
             cross: quadratic(a, test.xy.as_ref(), b),
             x: quadratic(a, test.xx.as_ref(), a),
             y: quadratic(b, test.yy.as_ref(), b),
         }
     }
 
-    fn add(&mut self, fold: Self) {
-        if self.folds == 0 {
-            *self = fold;
-            return;
-        }
-        let parts = [(&mut self.cross, fold.cross), (&mut self.x, fold.x), (&mut self.y, fold.y)];
-        for (sums, values) in parts {
-            // A direction counts where every fold has it.
-            sums.truncate(values.len());
-            sums.iter_mut().zip(values).for_each(|(s, v)| *s += v);
-        }
-        self.folds += fold.folds;
+    fn truncate(&mut self, r: usize) {
+        [&mut self.cross, &mut self.x, &mut self.y].into_iter().for_each(|sums| sums.truncate(r));
     }
+}
 
-    fn held_out(&self, rows: u64) -> HeldOut {
+impl HeldOut {
+    fn new(mut folds: Vec<Sums>) -> Self {
+        // A direction counts where every fold has it.
+        let r = folds.iter().map(|sums| sums.cross.len()).min().unwrap_or(0);
+        folds.iter_mut().for_each(|sums| sums.truncate(r));
+        let total = |of: fn(&Sums) -> &Vec<f64>| -> Vec<f64> {
+            (0..r).map(|i| folds.iter().map(|sums| of(sums)[i]).sum()).collect()
+        };
+        let (cross, x, y) = (total(|sums| &sums.cross), total(|sums| &sums.x), total(|sums| &sums.y));
+        let weight: f64 = folds.iter().map(|sums| sums.weight).sum();
         let correlation = |((cross, x), y): ((&f64, &f64), &f64)| {
             let scale = (x * y).sqrt();
             if scale > 0.0 { cross / scale } else { 0.0 }
         };
-        let raw: Vec<f64> = self.cross.iter().zip(&self.x).zip(&self.y).map(correlation).collect();
-        let deviations = |sums: &[f64]| sums.iter().map(|s| (s.max(0.0) / rows as f64).sqrt()).collect();
-        HeldOut {
+        let raw: Vec<f64> = cross.iter().zip(&x).zip(&y).map(correlation).collect();
+        let deviations = |sums: &[f64]| sums.iter().map(|s| (s.max(0.0) / weight).sqrt()).collect();
+        Self {
             correlations: nonincreasing(&raw).iter().map(|r| r.clamp(0.0, 1.0 - BELOW_ONE)).collect(),
-            x_std: deviations(&self.x),
-            y_std: deviations(&self.y),
+            x_std: deviations(&x),
+            y_std: deviations(&y),
+            folds,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From moments to canonical directions: regularise, whiten each side, singular value decomposition.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faer::{Mat, MatRef};
 
@@ -20,6 +21,8 @@ pub struct Canonical {
 
 /// Directions are orthogonal to this, or to the rounding of the products where that is coarser: see [`dense::svd`].
 const LEAST_LOSS: f64 = 1e-12;
+/// Effective rows above 1 that make a covariance.
+const LEAST_FREEDOM: f64 = 1e-9;
 /// Shrinkage short of 1, where nothing of the covariance would be left.
 const MOST_SHRINKAGE: f64 = 0.999_999;
 
@@ -74,13 +77,25 @@ impl Blocks {
 /// Covariance matrices of the stacked moments `[x | y]`, and what is known of their rounding.
 pub(crate) struct Covariances {
     pub rows: u64,
+    /// See [`Moments::effective`].
+    pub effective: f64,
     pub xx: Side,
     pub yy: Side,
     pub xy: Mat<f64>,
 }
 
+/// The rows of one side that have no partner, and the share that their covariance has in that of the side.
+#[derive(Clone, Copy)]
+pub(crate) struct Unpaired<'a> {
+    /// No row may wait.
+    pub moments: &'a Moments,
+    pub share: f64,
+}
+
 /// The covariance of one side.
 pub(crate) struct Side {
+    /// Rows that it is made of, with or without a partner.
+    rows: u64,
     /// (d, d), both triangles; zero where a column does not vary.
     matrix: Mat<f64>,
     /// Columns that do not vary.
@@ -100,35 +115,60 @@ struct SideKnown {
 }
 
 /// What has been found of both sides of some moments: it may be kept for the next covariances of the same.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Known {
-    x: Arc<SideKnown>,
-    y: Arc<SideKnown>,
+    x: KnownShares,
+    y: KnownShares,
+}
+
+/// What has been found of one side with each share of unpaired rows, by its bits.
+#[derive(Default)]
+struct KnownShares(Mutex<BTreeMap<u64, Arc<SideKnown>>>);
+
+impl KnownShares {
+    fn of(&self, share: f64) -> Arc<SideKnown> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(share.to_bits()).or_default())
+    }
 }
 
 impl Covariances {
-    /// Covariances of the first p columns, of the others, and of both: scatters over n - 1.
-    pub fn new(moments: &mut Moments, p: usize, known: &Known) -> Result<Self, Error> {
+    /// Covariances of the first p columns, of the others, and of both: scatters over n - 1, and where there are
+    /// `unpaired` rows of a side, about their own mean, their covariance for its share.
+    pub fn new(
+        moments: &mut Moments,
+        p: usize,
+        unpaired: [Option<Unpaired<'_>>; 2],
+        known: &Known,
+    ) -> Result<Self, Error> {
         moments.flush();
         let rows = moments.count();
-        if rows < 2 {
-            return Err(Error::TooFewRows { rows });
+        if rows < 2 || moments.effective() <= 1.0 + LEAST_FREEDOM {
+            return Err(Error::TooFewRows { rows: rows.min(1) });
         }
-        let scale = 1.0 / (rows - 1) as f64;
+        let scale = 1.0 / moments.freedom();
         let constant: Vec<bool> = (0..moments.width()).map(|i| moments.is_constant(i)).collect();
         let blocks = Blocks::new(p, moments.width() - p, |i, out| {
             for ((o, v), still) in out.iter_mut().zip(moments.row(i)).zip(&constant) {
                 *o = if *still || constant[i] { 0.0 } else { v * scale };
             }
         });
-        let side = |matrix: Mat<f64>, constant: &[bool], known: &Arc<SideKnown>| Side {
-            matrix,
-            constant: constant.to_vec(),
-            rounding: rounding(moments.unit(), rows),
-            known: Arc::clone(known),
+        let side = |matrix: Mat<f64>, constant: &[bool], known: &KnownShares, unpaired: Option<Unpaired<'_>>| {
+            let side = Side {
+                rows,
+                matrix,
+                constant: constant.to_vec(),
+                rounding: rounding(moments.unit(), rows),
+                known: known.of(unpaired.map_or(0.0, |unpaired| unpaired.share)),
+            };
+            match unpaired {
+                Some(unpaired) if unpaired.share > 0.0 => side.pooled(unpaired),
+                _ => side,
+            }
         };
-        let (xx, yy) = (side(blocks.xx, &constant[..p], &known.x), side(blocks.yy, &constant[p..], &known.y));
-        Ok(Self { rows, xx, yy, xy: blocks.xy })
+        let xx = side(blocks.xx, &constant[..p], &known.x, unpaired[0]);
+        let yy = side(blocks.yy, &constant[p..], &known.y, unpaired[1]);
+        Ok(Self { rows, effective: moments.effective(), xx, yy, xy: blocks.xy })
     }
 }
 
@@ -145,6 +185,22 @@ impl Side {
         self.matrix.nrows()
     }
 
+    /// The covariance of the pairs and of unpaired rows together, these for their share.
+    fn pooled(mut self, Unpaired { moments, share }: Unpaired<'_>) -> Self {
+        let (mine, theirs) = (1.0 - share, share / moments.freedom());
+        let still: Vec<bool> = (0..self.width()).map(|i| moments.is_constant(i)).collect();
+        for j in 0..self.width() {
+            for (i, entry) in self.matrix.col_as_slice_mut(j).iter_mut().enumerate() {
+                let other = if still[i] || still[j] { 0.0 } else { moments.entry(i, j) };
+                *entry = mine * *entry + theirs * other;
+            }
+        }
+        self.constant.iter_mut().zip(still).for_each(|(mine, theirs)| *mine &= theirs);
+        self.rounding = self.rounding.max(rounding(moments.unit(), moments.count()));
+        self.rows += moments.count();
+        self
+    }
+
     /// What a relative `ridge` adds to every variance: ridge times the mean variance.
     pub fn ridge(&self, relative: f64) -> f64 {
         let trace: f64 = (0..self.width()).map(|i| self.matrix[(i, i)]).sum();
@@ -159,22 +215,48 @@ impl Side {
 
     /// The relative ridge of oracle approximating shrinkage (Chen, Wiesel, Eldar, Hero 2010, equation 23), which
     /// shrinks to `(1 - s) C + s mu I`: the ridge is `s / (1 - s)`.
-    pub fn oas(&self, rows: u64) -> f64 {
+    pub fn oas(&self, effective: f64) -> f64 {
         let p = self.width() as f64;
         let mean = self.ridge(1.0);
         if self.width() == 1 || mean <= 0.0 {
             return 0.0;
         }
-        // Relative to the mean variance, so that squares neither overflow nor vanish. The formula is for the covariance
-        // over n, but a factor to both sides of the fraction changes nothing.
-        let squares = (0..self.width())
-            .flat_map(|j| (0..self.width()).map(move |i| (self.matrix[(i, j)] / mean).powi(2)))
-            .sum::<f64>();
-        let distance = (rows as f64 + 1.0 - 2.0 / p) * (squares - p);
+        // The formula is for the covariance over n, but a factor to both sides of the fraction changes nothing.
+        let squares = self.squares(mean);
+        let distance = (effective + 1.0 - 2.0 / p) * (squares - p);
         let shrinkage = ((1.0 - 2.0 / p) * squares + p * p) / distance;
         // A covariance that is a multiple of the identity may be shrunk without end.
         let shrinkage = if (0.0..MOST_SHRINKAGE).contains(&shrinkage) { shrinkage } else { MOST_SHRINKAGE };
         shrinkage / (1.0 - shrinkage)
+    }
+
+    /// The relative ridge of Ledoit and Wolf (2004, theorem 3.2 and lemmas 3.2 to 3.4), as for
+    /// [`Side::oas`]; `fourth` is the mean of `|z|^4` over the rows z about their mean.
+    pub fn ledoit_wolf(&self, effective: f64, fourth: f64) -> Result<f64, Error> {
+        let p = self.width() as f64;
+        // Of the covariance over n, which the formula is for.
+        let over_n = 1.0 - 1.0 / effective;
+        let mean = self.ridge(1.0) * over_n;
+        if mean <= 0.0 {
+            return Ok(0.0);
+        }
+        let fourth = fourth / mean / mean;
+        if !fourth.is_finite() {
+            return Err(Error::Overflow { what: "fourth powers, which ridge 'ledoit-wolf' needs," });
+        }
+        let squares = self.squares(mean / over_n);
+        let (error, distance) = ((fourth - squares).max(0.0) / effective, squares - p);
+        if distance <= p * f64::EPSILON {
+            return Ok(0.0);
+        }
+        let shrinkage = (error / distance).min(MOST_SHRINKAGE);
+        Ok(shrinkage / (1.0 - shrinkage))
+    }
+
+    /// Sum of the squares of all covariances, relative to a variance, so that squares neither overflow nor vanish.
+    fn squares(&self, variance: f64) -> f64 {
+        let column = |j: usize| (0..self.width()).map(move |i| (self.matrix[(i, j)] / variance).powi(2));
+        (0..self.width()).flat_map(column).sum()
     }
 
     /// `W` with `W^T (C + ridge I) W = I` on the directions that vary, of full rank where that is safe, else of the
@@ -182,12 +264,12 @@ impl Side {
     ///
     /// The Cholesky factor serves where the smallest eigenvalue of `C` stands clear of rounding; else directions whose
     /// eigenvalue does not are dropped, not inverted: a ridge alone would make directions of them, out of rounding.
-    pub fn whiten(&self, ridge: f64, rows: u64) -> Result<Whitening, Error> {
+    pub fn whiten(&self, ridge: f64) -> Result<Whitening, Error> {
         let ridge = self.ridge(ridge);
         let scale = self.scales(ridge);
         let factor = match ridge {
-            0.0 => self.regular_factor(rows),
-            _ if self.is_singular(rows) => None,
+            0.0 => self.regular_factor(),
+            _ if self.is_singular() => None,
             _ => dense::cholesky(self.scaled(ridge, &scale)),
         };
         if let Some(factor) = factor {
@@ -204,7 +286,7 @@ impl Side {
         };
         let cut = self.cut(values.last().copied().unwrap_or(0.0));
         let d = self.width();
-        let most = usize::try_from(rows - 1).unwrap_or(d).min(d);
+        let most = usize::try_from(self.rows - 1).unwrap_or(d).min(d);
         let kept: Vec<usize> = (d - most..d).filter(|&i| values[i] > cut).collect();
         let root = Mat::from_fn(d, kept.len(), |i, j| vectors[(i, kept[j])] / (values[kept[j]] + ridge).sqrt());
         Ok(Whitening { scale, root: Root::Truncated(root) })
@@ -219,14 +301,15 @@ impl Side {
     }
 
     /// True where some direction of `C` varies by no more than rounding.
-    fn is_singular(&self, rows: u64) -> bool {
-        *self.known.singular.get_or_init(|| self.regular_factor(rows).is_none())
+    fn is_singular(&self) -> bool {
+        *self.known.singular.get_or_init(|| self.regular_factor().is_none())
     }
 
     /// The Cholesky factor of `S C S`, with the columns scaled to unit variance, where every direction of it varies by
     /// more than rounding.
-    fn regular_factor(&self, rows: u64) -> Option<Mat<f64>> {
-        if rows <= self.width() as u64 || self.constant.contains(&true) || self.known.singular.get() == Some(&true) {
+    fn regular_factor(&self) -> Option<Mat<f64>> {
+        if self.rows <= self.width() as u64 || self.constant.contains(&true) || self.known.singular.get() == Some(&true)
+        {
             return None;
         }
         let scaled = self.scaled(0.0, &self.scales(0.0));
@@ -325,8 +408,8 @@ pub(crate) fn decompose(covariances: &Covariances, ridge: (f64, f64)) -> Result<
         }
     }
     let rows = covariances.rows;
-    let x = covariances.xx.whiten(ridge.0, rows)?;
-    let y = covariances.yy.whiten(ridge.1, rows)?;
+    let x = covariances.xx.whiten(ridge.0)?;
+    let y = covariances.yy.whiten(ridge.1)?;
     let r = x.rank().min(y.rank()).min(usize::try_from(rows - 1).unwrap_or(usize::MAX));
     let cross = y.transposed_times(x.transposed_times(covariances.xy.as_ref()).transpose());
     // Below the floor a singular value is rounding, and its vectors are whatever the solver left there.

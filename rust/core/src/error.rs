@@ -47,6 +47,15 @@ pub enum Error {
         /// The value.
         value: f64,
     },
+    /// A weight that is negative, not finite, or too large.
+    Weight {
+        /// Row of the weight.
+        row: usize,
+        /// The weight.
+        value: f64,
+        /// The largest there may be.
+        most: f64,
+    },
     /// Two moments that cannot be merged.
     Mismatch {
         /// Which property differs.
@@ -87,6 +96,18 @@ pub enum Error {
         /// The ridge.
         value: f64,
     },
+    /// A share of unpaired rows outside [0, 1], or of rows that are not there.
+    Share {
+        /// The share.
+        value: f64,
+        /// Unpaired rows of that side.
+        rows: u64,
+    },
+    /// Sums that a method needs are beyond f64.
+    Overflow {
+        /// Which sums.
+        what: &'static str,
+    },
     /// A state that no rows can have produced.
     State {
         /// What is wrong with it.
@@ -119,6 +140,9 @@ impl fmt::Display for Error {
             Self::Value { argument, row, column, value } => {
                 write!(f, "{argument} holds {value} in row {row}, column {column}; every value must be finite")
             }
+            Self::Weight { row, value, most } => {
+                write!(f, "weights must lie between 0 and {most:e}, got {value} in row {row}")
+            }
             Self::Mismatch { property, left, right } => {
                 write!(f, "cannot merge moments of different {property}: {left} and {right}")
             }
@@ -137,6 +161,13 @@ impl fmt::Display for Error {
                 write!(f, "held-out numbers need at least two folds that hold rows; {filled} of {folds} do")
             }
             Self::Ridge { value } => write!(f, "ridge must be finite and at least 0, got {value}"),
+            Self::Share { value, rows } => {
+                write!(
+                    f,
+                    "unpaired must lie between 0 and 1, and be 0 without unpaired rows, got {value} for {rows} rows"
+                )
+            }
+            Self::Overflow { what } => write!(f, "{what} overflow; rescale the features"),
             Self::State { reason } => write!(f, "not the state of any moments: {reason}"),
             Self::NoConvergence { what } => write!(f, "the {what} did not converge"),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cross_fit::{CrossFit, HeldOut};
+use crate::cross_fit::{CrossFit, HeldOut, Setting, pooled};
 use crate::decomposition::{Canonical, Covariances, Known, decompose};
 use crate::{Error, PairedMoments};
 
@@ -16,6 +16,17 @@ pub enum Ridge {
     Auto,
     /// Oracle approximating shrinkage of each side (Chen, Wiesel, Eldar, Hero 2010, equation 23).
     Oas,
+    /// The shrinkage of Ledoit and Wolf (2004) of each side.
+    LedoitWolf,
+}
+
+/// How much of each side's covariance comes from its unpaired rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    /// These shares, in [0, 1]; 0 for a side without unpaired rows.
+    Fixed(f64, f64),
+    /// Of [`SHARES`], for each side, those with the most held-out information; 0 where nothing is held out.
+    Auto,
 }
 
 /// How many directions are kept.
@@ -25,19 +36,28 @@ pub enum Rank {
     Full,
     /// At most so many.
     AtMost(usize),
-    /// Those whose held-out correlation is above the level of chance, 1 / sqrt(n); all where nothing is held out.
+    /// Those whose held-out correlation is above the level of chance, 1 / sqrt(n m) for m pooled directions; all where
+    /// nothing is held out.
     Auto,
 }
 
 /// The ridges that [`Ridge::Auto`] tries.
-pub const GRID: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+pub const GRID: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
+/// Where in [`GRID`] the climb begins: many pairs need little.
+const START: usize = 3;
+/// The shares that [`Share::Auto`] tries.
+pub const SHARES: [f64; 5] = [0.0, 0.1, 0.3, 0.6, 0.9];
 
 /// The canonical directions of all pairs, and what is known about them.
 pub struct Fit {
     /// Number of pairs.
     pub count: u64,
+    /// How many pairs of one weight tell as much (Kish 1965).
+    pub effective: f64,
     /// The ridge of each side that was used.
     pub ridge: (f64, f64),
+    /// The share of the unpaired rows in each side's covariance.
+    pub share: (f64, f64),
     /// Mean of `[x | y]`, (p + q,).
     pub mean: Vec<f64>,
     /// Directions and training correlations.
@@ -51,28 +71,32 @@ pub struct Fit {
 }
 
 /// Fits all pairs of the moments. With fewer than two folds that hold rows [`Ridge::Auto`] is refused.
-pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit, Error> {
-    let mut total = moments.total();
-    let covariances = Covariances::new(&mut total, moments.x_width(), &Known::default())?;
+pub fn fit(moments: &mut PairedMoments, ridge: Ridge, share: Share, rank: Rank) -> Result<Fit, Error> {
+    moments.flush();
+    if let Share::Fixed(x, y) = share {
+        for (value, rows) in [x, y].into_iter().zip(moments.unpaired().map(crate::Moments::count)) {
+            if !(0.0..=1.0).contains(&value) || (value > 0.0 && rows < 2) {
+                return Err(Error::Share { value, rows });
+            }
+        }
+    }
+    let (setting, held_out) = match (ridges_of(moments, ridge)?, share, CrossFit::new(moments)) {
+        (fixed, share, Ok(cross_fit)) => select(&cross_fit, fixed, share)?,
+        (Some(ridge), Share::Fixed(x, y), Err(Error::NoFolds { .. })) => (Setting { ridge, share: (x, y) }, None),
+        (Some(ridge), Share::Auto, Err(Error::NoFolds { .. })) => (Setting { ridge, share: (0.0, 0.0) }, None),
+        (_, _, Err(error)) => return Err(error),
+    };
+    let Setting { ridge, share } = setting;
+    let mut total = moments.total_without(None);
+    let covariances = Covariances::new(&mut total, moments.x_width(), pooled(moments, share), &Known::default())?;
     let mean = total.mean().to_vec();
     drop(total);
-    let count = covariances.rows;
-    let ridge = match ridge {
-        Ridge::Fixed(x, y) => Some((x, y)),
-        Ridge::Oas => Some((covariances.xx.oas(count), covariances.yy.oas(count))),
-        Ridge::Auto => None,
-    };
-    let (ridge, held_out) = match (ridge, CrossFit::new(moments)) {
-        (None, cross_fit) => select(&cross_fit?)?,
-        (Some(ridge), Ok(cross_fit)) => (ridge, cross_fit.held_out(&[ridge])?.pop()),
-        (Some(ridge), Err(Error::NoFolds { .. })) => (ridge, None),
-        (_, Err(error)) => return Err(error),
-    };
+    let (count, effective) = (covariances.rows, covariances.effective);
     let mut canonical = decompose(&covariances, ridge)?;
     canonical.truncate(match rank {
         Rank::Full => canonical.len(),
         Rank::AtMost(most) => most,
-        Rank::Auto => held_out.as_ref().map_or(canonical.len(), |held_out| above_chance(held_out, count)),
+        Rank::Auto => held_out.as_ref().map_or(canonical.len(), |held_out| above_chance(held_out, effective)),
     });
     let x_std = covariances.xx.deviations(canonical.a.as_ref(), ridge.0);
     let y_std = covariances.yy.deviations(canonical.b.as_ref(), ridge.1);
@@ -80,63 +104,112 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit,
         correlations: resized(held_out.correlations, &vec![0.0; canonical.len()]),
         x_std: resized(held_out.x_std, &x_std),
         y_std: resized(held_out.y_std, &y_std),
+        folds: held_out.folds,
     });
-    Ok(Fit { count, ridge, mean, canonical, x_std, y_std, held_out })
+    Ok(Fit { count, effective, ridge, share, mean, canonical, x_std, y_std, held_out })
+}
+
+/// The ridges, where they do not depend on what is held out.
+fn ridges_of(moments: &mut PairedMoments, ridge: Ridge) -> Result<Option<(f64, f64)>, Error> {
+    match ridge {
+        Ridge::Fixed(x, y) => return Ok(Some((x, y))),
+        Ridge::Auto => return Ok(None),
+        Ridge::Oas | Ridge::LedoitWolf => {}
+    }
+    let mut total = moments.total();
+    let Covariances { effective, xx, yy, .. } =
+        Covariances::new(&mut total, moments.x_width(), [None, None], &Known::default())?;
+    Ok(Some(if ridge == Ridge::Oas {
+        (xx.oas(effective), yy.oas(effective))
+    } else {
+        let fourths = total.mean_fourths();
+        (xx.ledoit_wolf(effective, fourths[0])?, yy.ledoit_wolf(effective, fourths[1])?)
+    }))
 }
 
 /// Pairs for each column up to which the sides get ridges of their own. With more the ridge matters little.
 const SCARCE: f64 = 10.0;
 
-/// The ridges of [`GRID`] with the most held-out information, with their held-out numbers.
+/// Where a setting stands: the ridges of x and of y, the shares of x and of y, each on its own axis.
+type Place = [usize; 4];
+/// Steps along the axes that are tried together.
+type Step = [isize; 4];
+
+/// What may be chosen on each axis of a [`Place`].
+struct Axes([Vec<f64>; 4]);
+
+impl Axes {
+    fn setting(&self, place: &Place) -> Setting {
+        let value = |axis: usize| self.0[axis][place[axis]];
+        Setting { ridge: (value(0), value(1)), share: (value(2), value(3)) }
+    }
+
+    /// The places one step to either side.
+    fn beside(&self, place: &Place, steps: &[Step]) -> Vec<Place> {
+        let to = |step: &Step, sign: isize| {
+            let mut next = *place;
+            for ((i, step), axis) in next.iter_mut().zip(step).zip(&self.0) {
+                *i = i.checked_add_signed(sign * step).filter(|&i| i < axis.len())?;
+            }
+            Some(next)
+        };
+        steps.iter().flat_map(|step| [to(step, -1), to(step, 1)]).flatten().collect()
+    }
+}
+
+/// The setting with the most held-out information, with its held-out numbers.
 ///
 /// The information rises and falls once with the ridge, unless by chance. So ridges that are the same for both sides are
-/// climbed from the middle (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them,
-/// where pairs are scarce, the ridge of one side and of the other. Of equal ones the smaller are taken.
-fn select(cross_fit: &CrossFit<'_>) -> Result<((f64, f64), Option<HeldOut>), Error> {
-    let last = GRID.len() - 1;
-    let mut measured = BTreeMap::new();
-    let start: Vec<usize> = if cross_fit.shares_work() { (0..=last).collect() } else { vec![last / 2] };
-    let equal = |&(i, _): &Place| beside(i, last).map(|i| (i, i)).collect();
-    let best = climb(cross_fit, &mut measured, start.into_iter().map(|i| (i, i)).collect(), equal)?;
-    let best = if cross_fit.pairs_per_column() < SCARCE {
-        let apart = |&(i, j): &Place| {
-            let x = beside(i, last).map(|i| (i, j));
-            x.chain(beside(j, last).map(|j| (i, j))).collect()
-        };
-        climb(cross_fit, &mut measured, vec![best], apart)?
-    } else {
-        best
+/// climbed from [`START`] (or all tried, where the folds' eigenvectors serve every ridge); and from the best of them,
+/// where pairs are scarce, the ridge of one side and of the other, and the share of unpaired rows of each side that has
+/// some. Of equal ones the smaller are taken.
+fn select(
+    cross_fit: &CrossFit<'_>,
+    ridge: Option<(f64, f64)>,
+    share: Share,
+) -> Result<(Setting, Option<HeldOut>), Error> {
+    let [x, y] = cross_fit.unpaired_rows();
+    let [share_x, share_y] = match share {
+        Share::Fixed(x, y) => [vec![x], vec![y]],
+        Share::Auto => [x, y].map(|rows| SHARES[..if rows < 2 { 1 } else { SHARES.len() }].to_vec()),
     };
-    Ok((ridges(&best), measured.remove(&best)))
-}
-
-/// Where the ridges of x and of y stand in [`GRID`].
-type Place = (usize, usize);
-
-fn ridges(&(i, j): &Place) -> (f64, f64) {
-    (GRID[i], GRID[j])
-}
-
-/// The neighbours of place `i`.
-fn beside(i: usize, last: usize) -> impl Iterator<Item = usize> {
-    i.checked_sub(1).into_iter().chain((i < last).then_some(i + 1))
+    let pools = share_x.len().max(share_y.len()) > 1;
+    let (ridge_x, ridge_y) = ridge.map_or((GRID.to_vec(), GRID.to_vec()), |(x, y)| (vec![x], vec![y]));
+    let start = if ridge.is_some() { 0 } else { START };
+    let all = ridge_x.len();
+    let axes = Axes([ridge_x, ridge_y, share_x, share_y]);
+    let mut measured = BTreeMap::new();
+    let start: Vec<usize> = if cross_fit.shares_work() { (0..all).collect() } else { vec![start] };
+    let together: &[Step] = &[[1, 1, 0, 0]];
+    let mut best = climb(cross_fit, &axes, &mut measured, start.into_iter().map(|i| [i, i, 0, 0]).collect(), together)?;
+    let scarce = cross_fit.pairs_per_column() < SCARCE;
+    let apart: &[Step] = if scarce { &[[1, 0, 0, 0], [0, 1, 0, 0]] } else { together };
+    if scarce {
+        best = climb(cross_fit, &axes, &mut measured, vec![best], apart)?;
+    }
+    if pools {
+        let steps = [apart, &[[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 1]]].concat();
+        best = climb(cross_fit, &axes, &mut measured, vec![best], &steps)?;
+    }
+    Ok((axes.setting(&best), measured.remove(&best)))
 }
 
 /// Measures the places wanted, then the neighbours of the best so far, until none of them is better.
 fn climb(
     cross_fit: &CrossFit<'_>,
+    axes: &Axes,
     measured: &mut BTreeMap<Place, HeldOut>,
     mut wanted: Vec<Place>,
-    neighbours: impl Fn(&Place) -> Vec<Place>,
+    steps: &[Step],
 ) -> Result<Place, Error> {
     loop {
         wanted.retain(|place| !measured.contains_key(place));
         if !wanted.is_empty() {
-            let found = cross_fit.held_out(&wanted.iter().map(ridges).collect::<Vec<_>>())?;
+            let found = cross_fit.held_out(&wanted.iter().map(|place| axes.setting(place)).collect::<Vec<_>>())?;
             measured.extend(wanted.into_iter().zip(found));
         }
         let best = strongest(measured);
-        wanted = neighbours(&best);
+        wanted = axes.beside(&best, steps);
         if wanted.iter().all(|place| measured.contains_key(place)) {
             return Ok(best);
         }
@@ -145,7 +218,7 @@ fn climb(
 
 /// The place with the most held-out information; of equal ones the first.
 fn strongest(measured: &BTreeMap<Place, HeldOut>) -> Place {
-    let mut best = ((0, 0), f64::NEG_INFINITY);
+    let mut best = (Place::default(), f64::NEG_INFINITY);
     for (&place, held_out) in measured {
         let information = held_out.information();
         // Equal up to rounding is equal: the order of the rows must not choose.
@@ -156,10 +229,12 @@ fn strongest(measured: &BTreeMap<Place, HeldOut>) -> Place {
     best.0
 }
 
-/// How many directions have a held-out correlation above the standard error of one that is 0; at least 1.
-fn above_chance(held_out: &HeldOut, rows: u64) -> usize {
-    let chance = 1.0 / (rows as f64).sqrt();
-    held_out.correlations.iter().take_while(|&&r| r > chance).count().max(1)
+/// How many directions have a held-out correlation above the standard error of one that is 0; at least 1. Directions that
+/// the isotonic regression pooled are one measurement: their mean has a standard error smaller by the root of their number.
+fn above_chance(held_out: &HeldOut, effective: f64) -> usize {
+    let pools = held_out.correlations.chunk_by(|a, b| a == b);
+    let above = pools.take_while(|pool| pool[0] > 1.0 / (effective * pool.len() as f64).sqrt());
+    above.map(<[f64]>::len).sum::<usize>().max(1)
 }
 
 /// `values` cut to the length of `fallback`, or continued by it: left-out folds may find fewer directions than all

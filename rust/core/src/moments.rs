@@ -1,86 +1,89 @@
 //! Count, mean and centred scatter of rows of one width: a commutative monoid under [`Moments::merge`].
 
-use crate::gram::{self, DEPTH, FEW, Float, Group, Packed, triangle};
-use crate::rows::LARGEST;
-use crate::{Error, Rows};
+use crate::accumulate::Waiting;
+use crate::fourth::{Fourth, Second};
+use crate::gram::{Float, triangle};
+use crate::{Error, State};
 
-/// Rows that a count may name: as many as f64 counts exactly.
-const MOST_ROWS: u64 = 1 << 53;
 /// Multiples of the rounding of a mean, up to which a column's spread may be rounding alone.
 const CONSTANT: f64 = 16.0;
+/// Share of a sum of weights that may be rounding alone.
+const WEIGHT_ROUNDING: f64 = 1e-12;
 
-/// The count, mean (d,) and centred scatter (d, d) of the rows seen so far, in f64.
+/// The count, mean (d,) and centred scatter (d, d) of the rows seen so far, in f64, each row times its weight.
 ///
 /// Rows are multiplied in their own precision (f16 and bf16 as f32), in blocks about the block's own mean, and the
 /// blocks are added in f64 by the pairwise update of Chan, Golub and LeVeque (1979). Neither a large mean nor one
 /// that drifts costs accuracy.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Moments {
     width: usize,
-    count: u64,
-    mean: Vec<f64>,
+    pub(crate) count: u64,
+    /// Sum of the weights: the number of rows where each weighs 1.
+    pub(crate) weight: f64,
+    /// Sum of the squares of the weights.
+    pub(crate) squares: f64,
+    pub(crate) mean: Vec<f64>,
     /// Lower triangle, packed row by row; empty until the first row, so that an unused side costs nothing.
-    scatter: Vec<f64>,
-    unit: f64,
-    waiting: Waiting,
-}
-
-/// Rows (n, d) that were added but not yet multiplied.
-#[derive(Clone, Default)]
-struct Waiting {
-    single: Vec<f32>,
-    double: Vec<f64>,
+    pub(crate) scatter: Vec<f64>,
+    pub(crate) unit: f64,
+    /// None where nobody will ask.
+    pub(crate) fourth: Option<Fourth>,
+    pub(crate) waiting: Waiting,
 }
 
 impl Moments {
-    /// Moments of no rows of this width.
-    pub fn new(width: usize) -> Self {
-        Self { width, mean: vec![0.0; width], unit: f64::EPSILON / 2.0, ..Self::default() }
+    /// Moments of no rows, of parts of these widths side by side.
+    pub fn new(widths: &[usize]) -> Self {
+        let width = widths.iter().sum();
+        Self {
+            width,
+            count: 0,
+            weight: 0.0,
+            squares: 0.0,
+            mean: vec![0.0; width],
+            scatter: Vec::new(),
+            unit: f64::EPSILON / 2.0,
+            fourth: Some(Fourth::new(widths)),
+            waiting: Waiting::default(),
+        }
     }
 
-    /// Moments with this count, mean (d,) and lower triangle of the scatter, packed row by row (d (d + 1) / 2,).
-    ///
-    /// `unit` is the unit roundoff of the products the scatter was made from.
-    pub fn from_packed(count: u64, mean: &[f64], packed: &[f64], unit: f64) -> Result<Self, Error> {
-        let refuse = |reason: String| Err(Error::State { reason });
-        let d = mean.len();
-        if packed.len() != triangle(d) {
-            let (expected, found) = (triangle(d), packed.len());
-            return refuse(format!("a packed scatter of {d} columns has {expected} values, got {found}"));
-        }
-        if let Some(value) =
-            mean.iter().find(|v| v.is_nan() || v.abs() > LARGEST).or(packed.iter().find(|v| !v.is_finite()))
-        {
-            return refuse(format!("it holds {value}"));
-        }
-        if count > MOST_ROWS {
-            return refuse(format!("{count} rows"));
-        }
-        if !(f64::EPSILON / 2.0..=1.0).contains(&unit) {
-            return refuse(format!("unit roundoff {unit}"));
-        }
-        let diagonal = |i: usize| packed[triangle(i) + i];
-        if let Some(i) = (0..d).find(|&i| diagonal(i) < 0.0) {
-            return refuse(format!("the scatter of column {i} is {}", diagonal(i)));
-        }
-        let root: Vec<f64> = (0..d).map(|i| diagonal(i).sqrt()).collect();
-        let row = |i: usize| &packed[triangle(i)..][..=i];
-        // Cauchy and Schwarz, up to rounding.
-        let exceeds = |i: usize| (0..i).find(|&j| row(i)[j].abs() > root[i] * root[j] * (1.0 + 1e-4));
-        if let Some((i, j)) = (0..d).find_map(|i| exceeds(i).map(|j| (i, j))) {
-            return refuse(format!("the scatter of columns {i} and {j} exceeds what their own scatters allow"));
-        }
-        if count < 2 && (packed.iter().any(|&v| v != 0.0) || (count == 0 && mean.iter().any(|&v| v != 0.0))) {
-            return refuse(format!("{count} rows with a mean or a scatter other than 0"));
-        }
-        let mut moments = Self::new(d);
-        moments.unit = unit;
-        if count > 0 {
-            moments.count = count;
-            moments.mean.copy_from_slice(mean);
-            moments.scatter = packed.to_vec();
+    /// The same without fourth powers, which cost a pass over the scatter whenever moments are joined.
+    pub(crate) fn without_fourth(width: usize) -> Self {
+        Self { fourth: None, ..Self::new(&[width]) }
+    }
+
+    /// The moments of a state.
+    pub fn from_state(widths: &[usize], state: &State) -> Result<Self, Error> {
+        state.check(widths)?;
+        let mut moments = Self::new(widths);
+        moments.unit = state.unit;
+        if state.count > 0 {
+            let State { count, weight, squares, .. } = *state;
+            moments = Self { count, weight, squares, ..moments };
+            moments.mean.copy_from_slice(&state.mean);
+            moments.scatter.clone_from(&state.scatter);
+            moments.fourth = Some(Fourth::restored(widths, &state.mean, &state.cubes, &state.fourths));
         }
         Ok(moments)
+    }
+
+    /// The whole state.
+    pub fn state(&mut self) -> State {
+        self.flush();
+        let fourth = self.fourth.as_ref().map(|fourth| fourth.about(&self.mean, self.second()));
+        let (cubes, fourths) = fourth.map_or_else(Default::default, |f| (f.cubes().to_vec(), f.fourths().to_vec()));
+        State {
+            count: self.count,
+            weight: self.weight,
+            squares: self.squares,
+            mean: self.mean.clone(),
+            scatter: self.packed(),
+            unit: self.unit,
+            cubes,
+            fourths,
+        }
     }
 
     /// Number of columns, d.
@@ -90,7 +93,7 @@ impl Moments {
 
     /// Number of rows.
     pub fn count(&self) -> u64 {
-        self.count + (self.waiting.single.len() + self.waiting.double.len()) as u64 / self.width as u64
+        self.count + self.waiting.rows()
     }
 
     /// Mean of the rows, (d,); zeros without rows.
@@ -103,6 +106,29 @@ impl Moments {
     pub(crate) fn flushed_mean(&self) -> &[f64] {
         debug_assert!(self.is_flushed());
         &self.mean
+    }
+
+    /// What scatters are divided by, to be covariances that are right on average: for rows of one weight, n - 1.
+    pub(crate) fn freedom(&self) -> f64 {
+        debug_assert!(self.is_flushed());
+        self.weight - self.squares / self.weight
+    }
+
+    /// How many rows of one weight tell as much (Kish 1965); the number of rows where each weighs the same.
+    pub(crate) fn effective(&self) -> f64 {
+        debug_assert!(self.is_flushed());
+        if self.squares > 0.0 { self.weight * (self.weight / self.squares) } else { 0.0 }
+    }
+
+    /// Mean of the fourth power of the length of a row's part about the mean, for each part; infinite where it overflows.
+    pub(crate) fn mean_fourths(&self) -> Vec<f64> {
+        debug_assert!(self.is_flushed());
+        let about = |fourth: &Fourth| fourth.about(&self.mean, self.second());
+        self.fourth.as_ref().map(about).map_or_else(Vec::new, |f| f.fourths().iter().map(|v| v / self.weight).collect())
+    }
+
+    pub(crate) fn second(&self) -> Second<'_> {
+        Second { weight: self.weight, mean: &self.mean, scatter: &self.scatter }
     }
 
     /// Entry (i, j) of the centred scatter.
@@ -122,7 +148,7 @@ impl Moments {
 
     /// Unit roundoff of the least precise products in the scatter: 2^-53 for double precision rows, else 2^-24.
     pub fn unit(&self) -> f64 {
-        if self.waiting.single.is_empty() { self.unit } else { self.unit.max(single_unit()) }
+        if self.waiting.is_single() { self.unit.max(<f32 as Float>::UNIT) } else { self.unit }
     }
 
     /// Relative error that the scatter may have gathered.
@@ -132,7 +158,7 @@ impl Moments {
 
     /// What the rounding of the mean of column `i` can add to its scatter.
     fn rounding(&self, i: usize) -> f64 {
-        self.count as f64 * (CONSTANT * f64::EPSILON * self.mean[i]).powi(2)
+        self.weight * (CONSTANT * f64::EPSILON * self.mean[i]).powi(2)
     }
 
     /// True where column `i` varies by no more than the rounding of its mean.
@@ -142,7 +168,6 @@ impl Moments {
 
     /// As [`Moments::scatter`], of rows that are all multiplied.
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
-        debug_assert!(self.is_flushed());
         if self.scatter.is_empty() { 0.0 } else { self.scatter[triangle(i.max(j)) + i.min(j)] }
     }
 
@@ -153,116 +178,13 @@ impl Moments {
     }
 
     fn is_flushed(&self) -> bool {
-        self.waiting.single.is_empty() && self.waiting.double.is_empty()
-    }
-
-    /// Adds rows that lie in parts side by side, each of them a row of its `Rows` by this index, all of them checked.
-    ///
-    /// Rows wait until they are enough to be multiplied at full speed; those that are enough already do not.
-    pub(crate) fn extend(&mut self, parts: &[Rows<'_>], index: &[usize]) {
-        if parts.iter().any(Rows::is_double) {
-            self.extend_in::<f64>(parts, index);
-        } else {
-            self.extend_in::<f32>(parts, index);
-        }
-    }
-
-    fn extend_in<T: Precision>(&mut self, parts: &[Rows<'_>], mut index: &[usize]) {
-        if self.waiting.single.len() + self.waiting.double.len() > T::waiting(&mut self.waiting).len() {
-            self.flush();
-        }
-        let ample = gram::ample_rows(self.width);
-        while index.len() >= ample / 2 {
-            let (rows, later) = index.split_at(ample.min(index.len() / DEPTH * DEPTH));
-            self.absorb(rows.len(), &|i, out: &mut [T]| copy(parts, rows[i], out));
-            index = later;
-        }
-        let waiting = T::waiting(&mut self.waiting);
-        let start = waiting.len();
-        waiting.resize(start + index.len() * self.width, T::default());
-        let places = waiting[start..].chunks_exact_mut(self.width);
-        places.zip(index).for_each(|(place, &i)| copy(parts, i, place));
-        if waiting.len() >= ample * self.width {
-            self.flush();
-        }
-    }
-
-    /// Multiplies the rows that wait.
-    pub fn flush(&mut self) {
-        let d = self.width;
-        let Waiting { mut single, mut double } = std::mem::take(&mut self.waiting);
-        if !single.is_empty() {
-            self.absorb(single.len() / d, &|i, out: &mut [f32]| out.copy_from_slice(&single[i * d..][..d]));
-        }
-        if !double.is_empty() {
-            self.absorb(double.len() / d, &|i, out: &mut [f64]| out.copy_from_slice(&double[i * d..][..d]));
-        }
-        // The buffers keep their room for the next rows.
-        single.clear();
-        double.clear();
-        self.waiting = Waiting { single, double };
-    }
-
-    /// Multiplies `n` rows that `fill` writes out, in their precision where that serves, else in f64.
-    fn absorb<T: Float>(&mut self, n: usize, fill: &(impl Fn(usize, &mut [T]) + Sync)) {
-        let (d, before) = (self.width, self.count);
-        let packed = Packed::new(n, d, self.known_mean(), fill);
-        let refused = packed.refused.clone();
-        // A few rows say nothing of what the others need; alone they count as what they are, so that the precision does
-        // not depend on the batches.
-        if !packed.groups.is_empty() || (before == 0 && n < FEW) {
-            self.unit = self.unit.max(T::UNIT);
-        }
-        self.add(packed);
-        if !refused.is_empty() {
-            let rows: Vec<usize> = refused.into_iter().flatten().collect();
-            let widened = |i: usize, out: &mut [f64]| {
-                let mut row = vec![T::default(); d];
-                fill(rows[i], &mut row);
-                out.iter_mut().zip(row).for_each(|(o, v)| *o = v.into());
-            };
-            // `Rows::check` bounds the values: in f64 none is refused.
-            self.add(Packed::new(rows.len(), d, self.known_mean(), &widened));
-        }
-    }
-
-    fn known_mean(&self) -> Option<&[f64]> {
-        (self.count > 0).then_some(&self.mean)
-    }
-
-    fn add<T: Float>(&mut self, mut packed: Packed<T>) {
-        if self.scatter.is_empty() {
-            // Written, not only reserved as zeros: to read a reserved page and then write to it is two faults, the second
-            // of which halts all threads.
-            self.scatter.resize(triangle(self.width), 0.0);
-        }
-        packed.groups.iter_mut().for_each(|group| self.place(group));
-        gram::add(&packed, self.width, &mut self.scatter);
-        // What rounding leaves of a column that does not vary may be negative.
-        for i in 0..self.width {
-            if self.scatter[triangle(i) + i] <= 0.0 {
-                self.clear(i);
-            }
-        }
+        self.waiting.rows() == 0
     }
 
     /// Sets the scatter of a column to 0.
-    fn clear(&mut self, i: usize) {
+    pub(crate) fn clear(&mut self, i: usize) {
         self.scatter[triangle(i)..=triangle(i) + i].fill(0.0);
         (i + 1..self.width).for_each(|row| self.scatter[triangle(row) + i] = 0.0);
-    }
-
-    /// Moves the count and the mean on over a group, and tells it the way from its own mean to the running one.
-    fn place(&mut self, group: &mut Group) {
-        let (before, n) = (self.count as f64, group.rows as f64);
-        let total = before + n;
-        let weight = (before * n / total).sqrt();
-        for ((mean, theirs), up) in self.mean.iter_mut().zip(&group.mean).zip(&mut group.up) {
-            let distance = theirs - *mean;
-            *up = distance * weight;
-            *mean += distance * (n / total);
-        }
-        self.count += group.rows as u64;
     }
 
     /// Adds the rows of `other` (Chan, Golub, LeVeque 1979).
@@ -276,41 +198,72 @@ impl Moments {
         Ok(())
     }
 
-    /// As [`Moments::merge`], of moments of one width of which no row waits.
+    /// As [`Moments::merge`], of moments of one width of which no row waits. Fourth powers are kept where both have them.
     pub(crate) fn join(&mut self, other: &Self) {
         debug_assert!(self.is_flushed() && other.is_flushed());
         if other.count == 0 {
             return;
         }
         if self.count == 0 {
+            let keeps = self.fourth.is_some();
             *self = other.clone();
+            self.fourth = self.fourth.take().filter(|_| keeps);
             return;
         }
-        let (a, b) = (self.count as f64, other.count as f64);
+        self.fourth = match (self.fourth.take(), &other.fourth) {
+            (Some(mut mine), Some(theirs)) => {
+                mine.join(&theirs.about(mine.centre(), other.second()));
+                Some(mine)
+            }
+            _ => None,
+        };
+        let (a, b) = (self.weight, other.weight);
         let distance: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
-        self.add_scaled(other, 1.0, &distance, a * b / (a + b));
-        self.mean.iter_mut().zip(&distance).for_each(|(m, d)| *m += d * b / (a + b));
+        self.add_scaled(other, 1.0, &distance, a * (b / (a + b)));
+        self.mean.iter_mut().zip(&distance).for_each(|(m, d)| *m += d * (b / (a + b)));
+        self.weight += other.weight;
+        self.squares += other.squares;
         self.count += other.count;
         self.unit = self.unit.max(other.unit);
     }
 
+    /// Moves weight, mean and scatter on over rows with this mean and weight, whose scatter about that mean is in.
+    pub(crate) fn move_mean(&mut self, mean: &[f64], weight: f64) {
+        let total = self.weight + weight;
+        let distance: Vec<f64> = mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
+        let scale = self.weight * (weight / total);
+        for i in 0..self.width {
+            let scaled = scale * distance[i];
+            let row = &mut self.scatter[triangle(i)..=triangle(i) + i];
+            row.iter_mut().zip(&distance).for_each(|(s, d)| *s += scaled * d);
+        }
+        self.mean.iter_mut().zip(&distance).for_each(|(m, d)| *m += d * (weight / total));
+        self.weight = total;
+    }
+
     /// What is left without the rows of `other`: the inverse of [`Moments::merge`].
     ///
-    /// None where the scatter would get a negative direction: then those rows were never among these.
+    /// None where the weight would vanish or the scatter get a negative direction: then those rows were never among these.
     pub(crate) fn without(&mut self, other: &mut Self) -> Option<Self> {
         self.flush();
         other.flush();
         let mut left = self.clone();
         left.count = self.count - other.count;
         left.unit = self.unit.max(other.unit);
-        let (a, b) = (left.count as f64, other.count as f64);
+        left.weight = self.weight - other.weight;
+        left.squares = self.squares - other.squares;
+        let (a, b) = (left.weight, other.weight);
         if left.count > 0 {
-            let shift: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(m, o)| (m - o) * b / a).collect();
+            // Rows that each weigh something leave some weight: more than rounding does.
+            if !(a > self.weight * WEIGHT_ROUNDING && left.squares > self.squares * WEIGHT_ROUNDING) {
+                return None;
+            }
+            let shift: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(m, o)| (m - o) * (b / a)).collect();
             left.mean.iter_mut().zip(&shift).for_each(|(m, s)| *m += s);
         }
         let distance: Vec<f64> = left.mean.iter().zip(&other.mean).map(|(m, o)| o - m).collect();
         // Without any row left nothing may be left of the mean either.
-        let weight = if left.count > 0 { a * b / (a + b) } else { b };
+        let weight = if left.count > 0 { a * (b / (a + b)) } else { b };
         left.add_scaled(other, -1.0, &distance, -weight);
         let nothing = |i: usize| left.entry(i, i).abs() <= self.slack() * (self.entry(i, i) + self.rounding(i));
         let empty: Vec<bool> = (0..self.width).map(nothing).collect();
@@ -320,13 +273,21 @@ impl Moments {
             }
             // What rounding left of columns that no longer vary may be negative.
             (0..self.width).filter(|&i| empty[i]).for_each(|i| left.clear(i));
+            if let (Some(mine), Some(theirs)) = (&mut left.fourth, &other.fourth) {
+                mine.leave(&theirs.about(mine.centre(), other.second()));
+            }
             return Some(left);
         }
         if empty.contains(&false) {
             return None;
         }
         left.scatter.fill(0.0);
-        Some(if left.count == 0 { Self::new(self.width) } else { left })
+        if left.count == 0 {
+            return Some(Self { fourth: left.fourth.map(|f| Fourth::new(&f.widths())), ..Self::new(&[self.width]) });
+        }
+        // One row is its own mean.
+        left.fourth = left.fourth.map(|fourth| fourth.empty(&left.mean));
+        Some(left)
     }
 
     /// `scatter += sign * other.scatter + weight * distance distance^T`
@@ -350,44 +311,5 @@ impl Moments {
         crate::dense::is_positive(self.width, |i, j| {
             self.entry(i, j) * scales[i] * scales[j] + if i == j { slack } else { 0.0 }
         })
-    }
-}
-
-fn single_unit() -> f64 {
-    <f32 as Float>::UNIT
-}
-
-/// Writes row `i` of parts side by side.
-fn copy<T: Precision>(parts: &[Rows<'_>], i: usize, mut out: &mut [T]) {
-    for part in parts {
-        let (mine, rest) = out.split_at_mut(part.width());
-        T::copy(part, i, mine);
-        out = rest;
-    }
-}
-
-/// A precision in which rows wait.
-trait Precision: Float {
-    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]);
-    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self>;
-}
-
-impl Precision for f32 {
-    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]) {
-        rows.copy_f32(i, out);
-    }
-
-    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self> {
-        &mut waiting.single
-    }
-}
-
-impl Precision for f64 {
-    fn copy(rows: &Rows<'_>, i: usize, out: &mut [Self]) {
-        rows.copy_f64(i, out);
-    }
-
-    fn waiting(waiting: &mut Waiting) -> &mut Vec<Self> {
-        &mut waiting.double
     }
 }

@@ -4,8 +4,8 @@
 
 mod common;
 
-use canonsim_core::{Error, PairedMoments, Ridge, Rows, fit, fold_of};
-use common::{Noise, assert_close, distance, moments, reference_correlations, related};
+use canonsim_core::{Error, Moments, PairedMoments, Ridge, Rows, State, fold_of};
+use common::{Noise, assert_close, distance, fit, moments, reference_correlations, related};
 use half::{bf16, f16};
 use ndarray::{Array2, concatenate, s};
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn every_precision_gives_the_moments_of_its_values() {
     ];
     for (x, y, values, tolerance) in cases {
         let mut moments = PairedMoments::new(9, 5, 3).unwrap();
-        moments.update(x, y, None).unwrap();
+        moments.update(x, y, None, None).unwrap();
         assert!(distance(&mut moments.total(), values.view()) < tolerance);
     }
 }
@@ -53,7 +53,7 @@ fn strides_do_not_matter() {
     let y = y.slice(s![.., ..4]);
     let mut strided = PairedMoments::new(x.ncols(), y.ncols(), 2).unwrap();
     let (short, tall) = (x.slice(s![..40, ..]), y.slice(s![..40, ..]));
-    strided.update(Rows::F64(short), Rows::F64(tall), None).unwrap();
+    strided.update(Rows::F64(short), Rows::F64(tall), None, None).unwrap();
     assert!(distance(&mut strided.total(), stacked(&short.to_owned(), &tall.to_owned()).view()) < 1e-13);
 }
 
@@ -61,7 +61,7 @@ fn strides_do_not_matter() {
 fn stable(x: &Array2<f64>, y: &Array2<f64>) {
     let (x32, y32) = (x.mapv(|v| v as f32), y.mapv(|v| v as f32));
     let mut single = PairedMoments::new(x.ncols(), y.ncols(), 1).unwrap();
-    single.update(Rows::F32(x32.view()), Rows::F32(y32.view()), None).unwrap();
+    single.update(Rows::F32(x32.view()), Rows::F32(y32.view()), None, None).unwrap();
     let found = fit(&mut single, Ridge::Fixed(0.0, 0.0), canonsim_core::Rank::Full).unwrap();
     let expected = reference_correlations(&x32.mapv(f64::from), &y32.mapv(f64::from));
     assert_close(&found.canonical.correlations, &expected, 1e-5);
@@ -105,7 +105,7 @@ fn drifting(n: usize, p: usize, q: usize, spreads: f64) -> (Array2<f32>, Array2<
 fn drifting_rows_keep_a_millionth() {
     let (x, y) = drifting(20_000, 24, 16, 100.0);
     let mut single = PairedMoments::new(24, 16, 1).unwrap();
-    single.update(Rows::F32(x.view()), Rows::F32(y.view()), None).unwrap();
+    single.update(Rows::F32(x.view()), Rows::F32(y.view()), None, None).unwrap();
     let found = fit(&mut single, Ridge::Fixed(0.0, 0.0), canonsim_core::Rank::Full).unwrap();
     let expected = reference_correlations(&x.mapv(f64::from), &y.mapv(f64::from));
     assert_close(&found.canonical.correlations, &expected, 1e-6);
@@ -134,13 +134,13 @@ fn batches_of_any_size_are_the_same_rows() {
                     (x.slice(s![.., ..5]).to_owned(), x.slice(s![.., 5..]).to_owned())
                 };
                 let (x, y) = sides(rows.slice(part));
-                moments[0].update(Rows::F64(x.view()), Rows::F64(y.view()), None).unwrap();
+                moments[0].update(Rows::F64(x.view()), Rows::F64(y.view()), None, None).unwrap();
                 let wide = single.slice(part);
                 let (x, y) = (wide.slice(s![.., ..5]), wide.slice(s![.., 5..]));
-                moments[1].update(Rows::F32(x), Rows::F32(y), None).unwrap();
+                moments[1].update(Rows::F32(x), Rows::F32(y), None, None).unwrap();
                 let wide = half.slice(part);
                 let (x, y) = (wide.slice(s![.., ..5]), wide.slice(s![.., 5..]));
-                moments[2].update(Rows::F16(x), Rows::F16(y), None).unwrap();
+                moments[2].update(Rows::F16(x), Rows::F16(y), None, None).unwrap();
             }
             let [double, float, short] = &mut moments;
             assert!(distance(&mut double.total(), rows.view()) < 1e-11);
@@ -177,7 +177,9 @@ fn the_precision_does_not_depend_on_the_batches() {
         .map(|batch| {
             let mut moments = PairedMoments::new(4, 2, 1).unwrap();
             for rows in x.axis_chunks_iter(ndarray::Axis(0), batch) {
-                moments.update(Rows::F32(rows.slice(s![.., ..4])), Rows::F32(rows.slice(s![.., 4..])), None).unwrap();
+                moments
+                    .update(Rows::F32(rows.slice(s![.., ..4])), Rows::F32(rows.slice(s![.., 4..])), None, None)
+                    .unwrap();
                 moments.folds()[0].flush();
             }
             moments.total().unit()
@@ -193,11 +195,10 @@ fn removing_what_alone_varied_leaves_no_variance() {
     x.slice_mut(s![..7, ..]).assign(&(Noise(18).matrix(7, 1) * 1e3));
     let mut m = moments(&x, &y, 1);
     let ids: Vec<i64> = (0..7).collect();
-    m.remove(Rows::F64(x.slice(s![..7, ..])), Rows::F64(y.slice(s![..7, ..])), &ids).unwrap();
+    m.remove(Rows::F64(x.slice(s![..7, ..])), Rows::F64(y.slice(s![..7, ..])), &ids, None).unwrap();
     let mut total = m.total();
     assert_eq!(total.scatter(0, 0), 0.0);
-    let mean = total.mean().to_vec();
-    assert!(canonsim_core::Moments::from_packed(53, &mean, &total.packed(), total.unit()).is_ok());
+    assert!(Moments::from_state(&[1, 1], &total.state()).is_ok());
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn values_too_large_or_small_for_products_in_f32_are_multiplied_in_f64() {
         let (x, y) = related(&mut Noise(6), 500, 4, 3, 2);
         let (x, y) = ((x * scale).mapv(|v| v as f32), y.mapv(|v| v as f32));
         let mut moments = PairedMoments::new(4, 3, 1).unwrap();
-        moments.update(Rows::F32(x.view()), Rows::F32(y.view()), None).unwrap();
+        moments.update(Rows::F32(x.view()), Rows::F32(y.view()), None, None).unwrap();
         let values = stacked(&x.mapv(f64::from), &y.mapv(f64::from));
         assert!(distance(&mut moments.total(), values.view()) < 1e-6);
     }
@@ -217,8 +218,8 @@ fn unpaired_rows_stay_apart() {
     let (x, y) = related(&mut Noise(7), 80, 4, 3, 2);
     let mut m = moments(&x, &y, 3);
     let before = m.total().packed();
-    m.update_x(Rows::F64((&x + 5.0).view())).unwrap();
-    m.update_y(Rows::F64((&y * 2.0).view())).unwrap();
+    m.update_x(Rows::F64((&x + 5.0).view()), None).unwrap();
+    m.update_y(Rows::F64((&y * 2.0).view()), None).unwrap();
     assert_eq!(m.total().packed(), before);
     assert!(distance(m.unpaired_x(), (&x + 5.0).view()) < 1e-13);
     assert!(distance(m.unpaired_y(), (&y * 2.0).view()) < 1e-13);
@@ -231,16 +232,18 @@ fn bad_rows_are_named_and_change_nothing() {
     let before = m.total().packed();
     let mut bad = y.clone();
     bad[(17, 2)] = f64::NAN;
-    let refused = m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None).unwrap_err();
+    let refused = m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None, None).unwrap_err();
     assert!(matches!(refused, Error::Value { argument: "y", row: 17, column: 2, .. }), "{refused}");
     bad[(17, 2)] = 1e200;
-    assert!(m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None).unwrap_err().to_string().contains("row 17"));
+    assert!(
+        m.update(Rows::F64(x.view()), Rows::F64(bad.view()), None, None).unwrap_err().to_string().contains("row 17")
+    );
     let narrow = x.slice(s![.., ..3]);
-    assert!(matches!(m.update(Rows::F64(narrow), Rows::F64(y.view()), None), Err(Error::Width { .. })));
+    assert!(matches!(m.update(Rows::F64(narrow), Rows::F64(y.view()), None, None), Err(Error::Width { .. })));
     let short = y.slice(s![..29, ..]);
-    assert!(matches!(m.update(Rows::F64(x.view()), Rows::F64(short), None), Err(Error::RowCount { .. })));
+    assert!(matches!(m.update(Rows::F64(x.view()), Rows::F64(short), None, None), Err(Error::RowCount { .. })));
     assert!(matches!(
-        m.update(Rows::F64(x.view()), Rows::F64(y.view()), Some(&[1, 2])),
+        m.update(Rows::F64(x.view()), Rows::F64(y.view()), Some(&[1, 2]), None),
         Err(Error::RowCount { argument: "ids", .. })
     ));
     assert_eq!(m.total().packed(), before);
@@ -256,30 +259,47 @@ fn what_was_never_added_cannot_be_removed() {
     let before = m.total().packed();
     let ids: Vec<i64> = (0..40).collect();
     let foreign = &x * 50.0;
-    let refused = m.remove(Rows::F64(foreign.view()), Rows::F64(y.view()), &ids);
+    let refused = m.remove(Rows::F64(foreign.view()), Rows::F64(y.view()), &ids, None);
     assert!(matches!(refused, Err(Error::NeverAdded { .. } | Error::NotPositive { .. })), "{refused:?}");
     let some = 5;
-    let refused = m.remove(Rows::F64(foreign.slice(s![..some, ..])), Rows::F64(y.slice(s![..some, ..])), &ids[..some]);
+    let refused =
+        m.remove(Rows::F64(foreign.slice(s![..some, ..])), Rows::F64(y.slice(s![..some, ..])), &ids[..some], None);
     assert!(matches!(refused, Err(Error::NotPositive { .. })), "{refused:?}");
     let twice: Vec<i64> = vec![3; 40];
-    assert!(matches!(m.remove(Rows::F64(x.view()), Rows::F64(y.view()), &twice), Err(Error::NeverAdded { .. })));
+    assert!(matches!(m.remove(Rows::F64(x.view()), Rows::F64(y.view()), &twice, None), Err(Error::NeverAdded { .. })));
     assert_eq!(m.total().packed(), before);
 }
 
 #[test]
 fn a_state_survives_packing_and_impossible_ones_are_refused() {
     let (x, y) = related(&mut Noise(10), 40, 4, 3, 2);
-    let mut total = moments(&x, &y, 1).total();
-    let (mean, packed) = (total.mean().to_vec(), total.packed());
-    let restore = |count, mean: &[f64], packed: &[f64]| {
-        canonsim_core::Moments::from_packed(count, mean, packed, f64::EPSILON / 2.0)
+    let state = moments(&x, &y, 1).total().state();
+    let restore = |change: &dyn Fn(&mut State)| {
+        let mut changed = state.clone();
+        change(&mut changed);
+        Moments::from_state(&[4, 3], &changed).map(|mut moments| moments.state())
     };
-    assert_eq!(restore(40, &mean, &packed).unwrap().packed(), packed);
-    assert!(restore(40, &mean, &packed[1..]).is_err());
-    assert!(restore(1, &mean, &packed).is_err());
-    assert!(restore(0, &mean, &vec![0.0; packed.len()]).is_err());
-    assert!(restore(40, &mean, &packed.iter().map(|v| -v).collect::<Vec<_>>()).is_err());
-    assert!(restore(40, &mean, &vec![f64::NAN; packed.len()]).is_err());
+    assert_eq!(restore(&|_| ()).unwrap(), state);
+    let impossible: [&dyn Fn(&mut State); 14] = [
+        &|s| s.scatter.truncate(27),
+        &|s| s.fourths.truncate(1),
+        &|s| s.count = 1,
+        &|s| s.count = 0,
+        &|s| s.weight = 41.0,
+        &|s| s.weight = 0.0,
+        &|s| s.squares = -40.0,
+        &|s| s.squares = 1601.0,
+        &|s| s.scatter.iter_mut().for_each(|v| *v = -*v),
+        &|s| s.scatter[0] = f64::NAN,
+        &|s| s.mean[0] = f64::INFINITY,
+        &|s| s.fourths[1] *= 0.01,
+        &|s| s.cubes[0] = f64::NAN,
+        &|s| s.unit = 0.0,
+    ];
+    for (i, change) in impossible.into_iter().enumerate() {
+        assert!(matches!(restore(change), Err(Error::State { .. })), "{i}");
+    }
+    assert!(Moments::from_state(&[3, 3], &state).is_err());
 }
 
 proptest! {
@@ -309,7 +329,7 @@ proptest! {
         for (turn, rows) in order.chunks(1 + seed as usize % 2).enumerate() {
             let ids: Vec<i64> = rows.iter().map(|&i| i as i64).collect();
             let (xs, ys) = (x.select(ndarray::Axis(0), rows), y.select(ndarray::Axis(0), rows));
-            shards[(turn * turn) % parts].update(Rows::F64(xs.view()), Rows::F64(ys.view()), Some(&ids)).unwrap();
+            shards[(turn * turn) % parts].update(Rows::F64(xs.view()), Rows::F64(ys.view()), Some(&ids), None).unwrap();
         }
         while shards.len() > 1 {
             let mut last = shards.pop().unwrap();
@@ -348,17 +368,16 @@ proptest! {
             let part = s![start..n.min(start + batch), ..];
             if single {
                 let part = short.slice(part);
-                m.update(Rows::F32(part.slice(s![.., ..4])), Rows::F32(part.slice(s![.., 4..])), None).unwrap();
+                m.update(Rows::F32(part.slice(s![.., ..4])), Rows::F32(part.slice(s![.., 4..])), None, None).unwrap();
             } else {
                 let part = rows.slice(part);
-                m.update(Rows::F64(part.slice(s![.., ..4])), Rows::F64(part.slice(s![.., 4..])), None).unwrap();
+                m.update(Rows::F64(part.slice(s![.., ..4])), Rows::F64(part.slice(s![.., 4..])), None, None).unwrap();
             }
             m.folds().iter_mut().for_each(canonsim_core::Moments::flush);
         }
         let mut total = m.total();
         for moments in m.folds().iter_mut().chain([&mut total]) {
-            let (count, mean, packed) = (moments.count(), moments.mean().to_vec(), moments.packed());
-            let restored = canonsim_core::Moments::from_packed(count, &mean, &packed, moments.unit());
+            let restored = Moments::from_state(&[4, 3], &moments.state());
             prop_assert!(restored.is_ok(), "{}", restored.err().unwrap());
         }
     }
@@ -391,7 +410,7 @@ proptest! {
                 let all = wide.mapv($value);
                 let part = all.slice(s![..;step, ..]);
                 let part = part.slice(s![..n, ..]);
-                m.update($kind(part.slice(s![.., ..p])), $kind(part.slice(s![.., p..])), None).unwrap();
+                m.update($kind(part.slice(s![.., ..p])), $kind(part.slice(s![.., p..])), None, None).unwrap();
             }};
         }
         match precision {
@@ -417,7 +436,7 @@ proptest! {
         let mut m = moments(&x, &y, folds);
         let ids: Vec<i64> = (n as i64..(n + gone) as i64).collect();
         let (x_gone, y_gone) = (x.slice(s![n.., ..]), y.slice(s![n.., ..]));
-        m.remove(Rows::F64(x_gone), Rows::F64(y_gone), &ids).unwrap();
+        m.remove(Rows::F64(x_gone), Rows::F64(y_gone), &ids, None).unwrap();
         prop_assert_eq!(m.count(), n as u64);
         let kept = stacked(&x, &y).slice(s![..n, ..]).to_owned();
         prop_assert!(distance(&mut m.total(), kept.view()) < 1e-10);

@@ -16,7 +16,7 @@ mod _native {
     #[pymodule_export]
     use super::fit::{Fit, fit};
     #[pymodule_export]
-    use super::moments::Moments;
+    use super::moments::{Moments, fourth_powers};
     #[pymodule_export]
     use super::{folds_of, get_num_threads, kernel_name, set_num_threads_, tile_rate};
 

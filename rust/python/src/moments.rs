@@ -14,23 +14,29 @@ use crate::arrays::{Borrowed, to_exception};
 #[pyclass(frozen, module = "canonsim._native")]
 pub struct Moments(Mutex<core::PairedMoments>);
 
-/// Moments of one fold or one side: count, mean (d,), lower triangle of the scatter packed row by row
-/// (d (d + 1) / 2,), unit roundoff of its products.
-type Part<'py> = (u64, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, f64);
+/// Moments of one fold or one side: count, sums of weights and of their squares (2,), mean (d,), lower triangle of the
+/// scatter packed row by row (d (d + 1) / 2,), cubes (d,), fourths of each part, unit roundoff of the products.
+type Part<'py> = (u64, Vector<'py>, Vector<'py>, Vector<'py>, Vector<'py>, Vector<'py>, f64);
+type Vector<'py> = Bound<'py, PyArray1<f64>>;
 
 fn to_part<'py>(py: Python<'py>, moments: &mut core::Moments) -> Part<'py> {
-    let packed = moments.packed();
-    let mean = moments.mean().to_vec();
-    (moments.count(), mean.into_pyarray(py), packed.into_pyarray(py), moments.unit())
+    let core::State { count, weight, squares, mean, scatter, unit, cubes, fourths } = moments.state();
+    let [weights, mean, scatter, cubes, fourths] =
+        [vec![weight, squares], mean, scatter, cubes, fourths].map(|values| values.into_pyarray(py));
+    (count, weights, mean, scatter, cubes, fourths, unit)
 }
 
-fn from_part(part: &Part<'_>, width: usize) -> PyResult<core::Moments> {
-    let (count, mean, packed, unit) = part;
-    let (mean, packed) = (mean.to_vec()?, packed.to_vec()?);
-    if mean.len() != width {
-        return Err(PyValueError::new_err(format!("a mean of {} values for {width} columns", mean.len())));
-    }
-    core::Moments::from_packed(*count, &mean, &packed, *unit).map_err(to_exception)
+fn from_part(part: &Part<'_>, widths: &[usize]) -> PyResult<core::Moments> {
+    core::Moments::from_state(widths, &to_state(part)?).map_err(to_exception)
+}
+
+fn to_state(part: &Part<'_>) -> PyResult<core::State> {
+    let (count, weights, mean, scatter, cubes, fourths, unit) = part;
+    let [weight, squares] = weights.to_vec()?[..] else {
+        return Err(PyValueError::new_err("not the state of any moments: weights are two sums"));
+    };
+    let (mean, scatter, cubes, fourths) = (mean.to_vec()?, scatter.to_vec()?, cubes.to_vec()?, fourths.to_vec()?);
+    Ok(core::State { count: *count, weight, squares, mean, scatter, unit: *unit, cubes, fourths })
 }
 
 impl Moments {
@@ -103,10 +109,10 @@ impl Moments {
     ) -> PyResult<Self> {
         // Refuses widths of 0 and no folds.
         core::PairedMoments::new(x_dim, y_dim, folds.len()).map_err(to_exception)?;
-        let folds = folds.iter().map(|part| from_part(part, x_dim + y_dim)).collect::<PyResult<_>>()?;
+        let folds = folds.iter().map(|part| from_part(part, &[x_dim, y_dim])).collect::<PyResult<_>>()?;
         let mut moments = core::PairedMoments::from_folds(x_dim, y_dim, folds);
-        *moments.unpaired_x() = from_part(&unpaired_x, x_dim)?;
-        *moments.unpaired_y() = from_part(&unpaired_y, y_dim)?;
+        *moments.unpaired_x() = from_part(&unpaired_x, &[x_dim])?;
+        *moments.unpaired_y() = from_part(&unpaired_y, &[y_dim])?;
         Ok(Self::wrap(moments))
     }
 
@@ -174,43 +180,58 @@ impl Moments {
         self.scatter(py, x_side, y_side)
     }
 
-    #[pyo3(signature = (x, y, ids=None))]
+    #[pyo3(signature = (x, y, ids=None, weights=None))]
     fn update(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         ids: Option<PyReadonlyArray1<'_, i64>>,
+        weights: Option<PyReadonlyArray1<'_, f64>>,
     ) -> PyResult<()> {
         let (x, y) = (Borrowed::extract(x, "x")?, Borrowed::extract(y, "y")?);
-        let ids = ids.map(|ids| ids.as_array().to_vec());
+        let (ids, weights) = (ids.map(|ids| ids.as_array().to_vec()), to_weights(weights));
         let (x, y) = (x.rows(), y.rows());
-        self.with(py, |moments| moments.update(x, y, ids.as_deref())).map_err(to_exception)
+        self.with(py, |moments| moments.update(x, y, ids.as_deref(), weights.as_deref())).map_err(to_exception)
     }
 
-    fn update_x(&self, py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<()> {
-        let x = Borrowed::extract(x, "x")?;
+    #[pyo3(signature = (x, weights=None))]
+    fn update_x(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        weights: Option<PyReadonlyArray1<'_, f64>>,
+    ) -> PyResult<()> {
+        let (x, weights) = (Borrowed::extract(x, "x")?, to_weights(weights));
         let x = x.rows();
-        self.with(py, |moments| moments.update_x(x)).map_err(to_exception)
+        self.with(py, |moments| moments.update_x(x, weights.as_deref())).map_err(to_exception)
     }
 
-    fn update_y(&self, py: Python<'_>, y: &Bound<'_, PyAny>) -> PyResult<()> {
-        let y = Borrowed::extract(y, "y")?;
+    #[pyo3(signature = (y, weights=None))]
+    fn update_y(
+        &self,
+        py: Python<'_>,
+        y: &Bound<'_, PyAny>,
+        weights: Option<PyReadonlyArray1<'_, f64>>,
+    ) -> PyResult<()> {
+        let (y, weights) = (Borrowed::extract(y, "y")?, to_weights(weights));
         let y = y.rows();
-        self.with(py, |moments| moments.update_y(y)).map_err(to_exception)
+        self.with(py, |moments| moments.update_y(y, weights.as_deref())).map_err(to_exception)
     }
 
+    #[pyo3(signature = (x, y, ids, weights=None))]
     fn remove(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         ids: PyReadonlyArray1<'_, i64>,
+        weights: Option<PyReadonlyArray1<'_, f64>>,
     ) -> PyResult<()> {
         let (x, y) = (Borrowed::extract(x, "x")?, Borrowed::extract(y, "y")?);
-        let ids = ids.as_array().to_vec();
+        let (ids, weights) = (ids.as_array().to_vec(), to_weights(weights));
         let (x, y) = (x.rows(), y.rows());
-        self.with(py, |moments| moments.remove(x, y, &ids)).map_err(to_exception)
+        self.with(py, |moments| moments.remove(x, y, &ids, weights.as_deref())).map_err(to_exception)
     }
 
     /// Only one lock is held at a time, so that two objects may be merged into each other by two threads.
@@ -218,4 +239,27 @@ impl Moments {
         let mut other = other.with(py, |moments| moments.clone());
         self.with(py, |moments| moments.merge(&mut other)).map_err(to_exception)
     }
+}
+
+/// The cubes and fourths of a part whose sums are about one centre, about another.
+#[pyfunction]
+pub fn fourth_powers<'py>(
+    py: Python<'py>,
+    widths: Vec<usize>,
+    part: Part<'py>,
+    from_centre: Vec<f64>,
+    to_centre: Vec<f64>,
+) -> PyResult<(Vector<'py>, Vector<'py>)> {
+    let state = to_state(&part)?;
+    let d: usize = widths.iter().sum();
+    let lengths = [state.mean.len(), state.cubes.len(), from_centre.len(), to_centre.len()];
+    if lengths != [d; 4] || state.scatter.len() != d * (d + 1) / 2 || state.fourths.len() != widths.len() {
+        return Err(PyValueError::new_err(format!("sums of other widths than {widths:?}")));
+    }
+    let (cubes, fourths) = core::fourth_powers(&widths, &state, &from_centre, &to_centre);
+    Ok((cubes.into_pyarray(py), fourths.into_pyarray(py)))
+}
+
+fn to_weights(weights: Option<PyReadonlyArray1<'_, f64>>) -> Option<Vec<f64>> {
+    weights.map(|weights| weights.as_array().to_vec())
 }

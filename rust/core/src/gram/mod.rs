@@ -15,7 +15,7 @@ mod x86;
 pub(crate) use kernel::Float;
 use kernel::Kernel;
 use packed::Block;
-pub(crate) use packed::{FEW, Group, Packed};
+pub(crate) use packed::{FEW, Group, Packed, first_mean};
 
 use crate::threads::in_parallel;
 
@@ -231,7 +231,8 @@ mod tests {
         let rows: Vec<f64> = (0..n * d).map(noise).collect();
         let sum = |threads| {
             crate::set_num_threads(threads);
-            let packed = Packed::new(n, d, None, &|i, row: &mut [f64]| row.copy_from_slice(&rows[i * d..][..d]));
+            let fill = |i: usize, row: &mut [f64]| row.copy_from_slice(&rows[i * d..][..d]);
+            let packed = Packed::new(n, &vec![0.0; d], None, &fill);
             let mut scatter = vec![0.0; triangle(d)];
             add(&packed, d, &mut scatter);
             crate::set_num_threads(0);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::kernel::{Float, Kernel};
 use super::loops::{ROWS_PACKED, Tally};
 use super::{DEPTH, worth_threads};
+use crate::fourth::Fourth;
 use crate::threads::in_parallel;
 
 /// Squared step between the means of the halves of a block, relative to the variance within them, beyond which f32
@@ -33,6 +34,8 @@ pub(crate) struct Packed<T: Float> {
     /// Rows that this precision does not serve: where products of deviations would overflow or vanish, and in f32 also
     /// where the mean drifts within a block, where neighbouring columns move as one, or where rows are too few to tell.
     pub refused: Vec<Range<usize>>,
+    /// Fourth powers of the rows in the groups, where they were asked for.
+    pub fourth: Option<Fourth>,
 }
 
 /// Blocks about one shift, and what makes their product a scatter about the running mean:
@@ -54,18 +57,18 @@ pub(super) struct Block<'a, T> {
     pub stride: usize,
 }
 
-/// How a block was packed, with the sums of its deviations, (d,).
+/// How a block was packed, with the sums of its deviations, (d,), and its fourth powers.
 enum Outcome<T> {
-    Together { sums: Vec<f64> },
-    Alone { shift: Vec<T>, sums: Vec<f64> },
+    Together { sums: Vec<f64>, fourth: Option<Fourth> },
+    Alone { shift: Vec<T>, sums: Vec<f64>, fourth: Option<Fourth> },
     Refused,
 }
 
 impl<T: Float> Packed<T> {
-    /// Packs `n` rows of `d` columns that `fill` writes out: about `mean` where there is one and it serves, and each
-    /// block about its own mean where it does not.
-    pub fn new(n: usize, d: usize, mean: Option<&[f64]>, fill: &(impl Fn(usize, &mut [T]) + Sync)) -> Self {
-        let kernel = T::kernel();
+    /// Packs `n` rows that `fill` writes out: about `mean` (d,) where it serves, and each block about its own mean where
+    /// it does not. Adds up fourth powers about the centre of `fourth`.
+    pub fn new(n: usize, mean: &[f64], fourth: Option<&Fourth>, fill: &(impl Fn(usize, &mut [T]) + Sync)) -> Self {
+        let (d, kernel) = (mean.len(), T::kernel());
         // One cache line more than the panel: neighbours would else fall into the same cache sets.
         let stride = DEPTH.min(n) * kernel.lanes + 64 / size_of::<T>();
         // Tiles may reach past the last column: what stands there is multiplied, but never looked at.
@@ -75,20 +78,14 @@ impl<T: Float> Packed<T> {
         if room.len() < blocks.len() * size {
             room.resize(blocks.len() * size, T::default());
         }
-        let first;
-        let mean = match mean {
-            Some(mean) => mean,
-            None => {
-                first = first_mean(n, d, fill);
-                &first
-            }
-        };
         let shift: Vec<T> = mean.iter().map(|&m| T::round(m)).collect();
         let jobs: Vec<_> = blocks.iter().cloned().zip(room.chunks_exact_mut(size)).collect();
-        let outcomes =
-            in_parallel(jobs, worth_threads(n, d), |(rows, panels)| pack(&kernel, rows, &shift, stride, panels, fill));
+        let fourth = fourth.map(|fourth| fourth.empty(fourth.centre()));
+        let outcomes = in_parallel(jobs, worth_threads(n, d), |(rows, panels)| {
+            pack(&kernel, rows, &shift, stride, panels, fourth.as_ref(), fill)
+        });
         let depths = blocks.iter().map(Range::len).collect();
-        let mut packed = Self { room, size, stride, depths, groups: Vec::new(), refused: Vec::new() };
+        let mut packed = Self { room, size, stride, depths, groups: Vec::new(), refused: Vec::new(), fourth };
         packed.sort(blocks, outcomes, &shift);
         packed
     }
@@ -96,13 +93,23 @@ impl<T: Float> Packed<T> {
     fn sort(&mut self, blocks: Vec<Range<usize>>, outcomes: Vec<Outcome<T>>, shift: &[T]) {
         let (mut together, mut total) = (Vec::new(), vec![0.0; shift.len()]);
         for (i, (rows, outcome)) in blocks.into_iter().zip(outcomes).enumerate() {
-            match outcome {
-                Outcome::Together { sums } => {
+            let fourth = match outcome {
+                Outcome::Together { sums, fourth } => {
                     together.push(i);
                     total.iter_mut().zip(sums).for_each(|(t, s)| *t += s);
+                    fourth
                 }
-                Outcome::Alone { shift, sums } => self.groups.push(Group::new(vec![i], rows.len(), &shift, &sums)),
-                Outcome::Refused => self.refused.push(rows),
+                Outcome::Alone { shift, sums, fourth } => {
+                    self.groups.push(Group::new(vec![i], rows.len(), &shift, &sums));
+                    fourth
+                }
+                Outcome::Refused => {
+                    self.refused.push(rows);
+                    None
+                }
+            };
+            if let (Some(total), Some(fourth)) = (&mut self.fourth, fourth) {
+                total.join(&fourth);
             }
         }
         if !together.is_empty() {
@@ -133,7 +140,7 @@ impl Group {
 }
 
 /// The mean of a few rows: near enough to that of all.
-fn first_mean<T: Float>(n: usize, d: usize, fill: &impl Fn(usize, &mut [T])) -> Vec<f64> {
+pub(crate) fn first_mean<T: Float>(n: usize, d: usize, fill: &impl Fn(usize, &mut [T])) -> Vec<f64> {
     let rows: Vec<usize> = (0..n).step_by(n.div_ceil(FEW)).collect();
     let (mut row, mut mean) = (vec![T::default(); d], vec![0.0; d]);
     for &i in &rows {
@@ -150,24 +157,25 @@ fn pack<T: Float>(
     shift: &[T],
     stride: usize,
     panels: &mut [T],
+    fourth: Option<&Fourth>,
     fill: &impl Fn(usize, &mut [T]),
 ) -> Outcome<T> {
     if T::STEADY && rows.len() < FEW {
         return Outcome::Refused;
     }
-    let found = Deviations::pack(kernel, rows.clone(), shift, stride, panels, fill);
+    let found = Deviations::pack(kernel, rows.clone(), shift, stride, panels, fourth, fill);
     match found.judge(shift) {
-        Judgement::Serves => return Outcome::Together { sums: found.sums() },
+        Judgement::Serves => return Outcome::Together { sums: found.sums(), fourth: found.fourth },
         Judgement::Refused => return Outcome::Refused,
         Judgement::Far => {}
     }
     let own: Vec<T> = shift.iter().zip(found.sums()).map(|(&c, s)| T::round(c.into() + s / found.rows())).collect();
-    let found = Deviations::pack(kernel, rows, &own, stride, panels, fill);
+    let found = Deviations::pack(kernel, rows, &own, stride, panels, fourth, fill);
     match found.judge(&own) {
         // In f64 the mean of rows that hardly vary may be farther from itself, by rounding, than they are.
         Judgement::Refused => Outcome::Refused,
         Judgement::Far if T::STEADY => Outcome::Refused,
-        _ => Outcome::Alone { shift: own, sums: found.sums() },
+        _ => Outcome::Alone { shift: own, sums: found.sums(), fourth: found.fourth },
     }
 }
 
@@ -183,6 +191,7 @@ struct Deviations<T> {
     early: (usize, Vec<f64>),
     late: (usize, Vec<f64>),
     tally: Tally<T>,
+    fourth: Option<Fourth>,
 }
 
 impl<T: Float> Deviations<T> {
@@ -192,9 +201,10 @@ impl<T: Float> Deviations<T> {
         shift: &[T],
         stride: usize,
         panels: &mut [T],
+        fourth: Option<&Fourth>,
         fill: &impl Fn(usize, &mut [T]),
     ) -> Self {
-        let d = shift.len();
+        let (d, mut fourth) = (shift.len(), fourth.cloned());
         let mut tally = Tally::new(d);
         let mut halves = [(0, vec![0.0; d]), (0, vec![0.0; d])];
         let mut few = vec![T::default(); ROWS_PACKED * d];
@@ -204,13 +214,16 @@ impl<T: Float> Deviations<T> {
             for (i, row) in few.chunks_exact_mut(d).take(count).enumerate() {
                 fill(start + i, row);
             }
+            if let Some(fourth) = &mut fourth {
+                few.chunks_exact(d).take(count).for_each(|row| fourth.add(row, 1.0));
+            }
             let place = start - rows.start;
             let (seen, sums) = &mut halves[usize::from(place >= middle)];
             *seen += count;
             kernel.pack(&few[..count * d], shift, stride, &mut panels[place * kernel.lanes..], &mut tally, sums);
         }
         let [early, late] = halves;
-        Self { early, late, tally }
+        Self { early, late, tally, fourth }
     }
 
     fn rows(&self) -> f64 {

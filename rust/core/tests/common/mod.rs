@@ -3,7 +3,7 @@
 
 #![allow(dead_code, missing_docs)]
 
-use canonsim_core::{Mat, Moments, PairedMoments, Rows};
+use canonsim_core::{Error, Fit, Mat, Moments, PairedMoments, Rank, Ridge, Rows, Share};
 use ndarray::{Array2, ArrayView2};
 
 /// Deterministic noise in (-1, 1), roughly uniform.
@@ -35,8 +35,13 @@ pub fn related(noise: &mut Noise, n: usize, p: usize, q: usize, shared: usize) -
 
 pub fn moments(x: &Array2<f64>, y: &Array2<f64>, folds: usize) -> PairedMoments {
     let mut moments = PairedMoments::new(x.ncols(), y.ncols(), folds).unwrap();
-    moments.update(Rows::F64(x.view()), Rows::F64(y.view()), None).unwrap();
+    moments.update(Rows::F64(x.view()), Rows::F64(y.view()), None, None).unwrap();
     moments
+}
+
+/// A fit that may use unpaired rows, of which there are none in most tests.
+pub fn fit(moments: &mut PairedMoments, ridge: Ridge, rank: Rank) -> Result<Fit, Error> {
+    canonsim_core::fit(moments, ridge, Share::Auto, rank)
 }
 
 /// Mean and centred scatter by two passes.
