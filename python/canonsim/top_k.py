@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from canonsim.embedding import inner_products
-from canonsim.rows import Rows, check_rows, is_tensor, to_dtype, widest_dtype
+from canonsim.rows import Rows, check_rows, is_tensor, library, to_dtype, widest_dtype
 
 # Gallery rows that a block of queries meets at once (k, where that is more), and scores held at a time.
 _GALLERY = 2048
@@ -45,7 +45,7 @@ def top_k(queries: Rows, gallery: Rows, k: int, dtype: Any = None) -> tuple[Any,
     Raises
     ------
     TypeError
-        If the vectors are not f32 or f64, or not alike.
+        If the vectors are not f32 or f64, or not alike; if k is no integer.
     ValueError
         If k is less than 1 or more than m, or the widths differ.
 
@@ -62,12 +62,11 @@ def top_k(queries: Rows, gallery: Rows, k: int, dtype: Any = None) -> tuple[Any,
     """
     check_rows(queries, "queries")
     check_rows(gallery, "gallery", queries.shape[1])
-    lib = _library(queries)
+    lib = library(queries)
     if queries.dtype != gallery.dtype or queries.dtype not in (lib.float32, lib.float64):
         kinds = ", ".join(f"{type(rows).__name__} of {rows.dtype}" for rows in (queries, gallery))
         raise TypeError(f"queries and gallery must both be arrays or both tensors, both f32 or both f64, got {kinds}")
-    if not 1 <= k <= len(gallery):
-        raise ValueError(f"k must lie between 1 and the {len(gallery)} rows of the gallery, got {k}")
+    k = checked_k(k, len(gallery), "rows of the gallery")
     columns = max(_GALLERY, k)
     rows = max(1, _SCORES // columns)
     shape = (len(queries), k)
@@ -83,13 +82,13 @@ def top_k(queries: Rows, gallery: Rows, k: int, dtype: Any = None) -> tuple[Any,
     return scores, indices
 
 
-def _library(values: Any) -> Any:
-    """The module whose functions take the values: numpy or torch."""
-    if is_tensor(values):
-        import torch
-
-        return torch
-    return np
+def checked_k(k: Any, most: int, what: str) -> int:
+    """Give k back, or refuse what is no integer from 1 to ``most``."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"k must be an integer, got {k!r}")
+    if not 1 <= k <= most:
+        raise ValueError(f"k must lie between 1 and the {most} {what}, got {k}")
+    return int(k)
 
 
 def _norms(vectors: Any) -> Any:
@@ -98,7 +97,7 @@ def _norms(vectors: Any) -> Any:
 
 def _rounding(vectors: Any, dtype: Any) -> float:
     """What a score and its place in a product of blocks differ by at most, relative to the norms of the vectors."""
-    lib = _library(vectors)
+    lib = library(vectors)
     # Two sums of s terms; the score in its dtype; and the limits with which products are compared.
     bound: float = (vectors.shape[1] + 4) * lib.finfo(vectors.dtype).eps + lib.finfo(dtype).eps
     # torch may have been told to multiply f32 matrices in bf16.
@@ -107,7 +106,7 @@ def _rounding(vectors: Any, dtype: Any) -> float:
 
 def _best(queries: Any, gallery: Any, k: int, columns: int, reach: float, dtype: Any) -> tuple[Any, Any]:
     """The k best of a block of queries: scores and indices, (b, k)."""
-    lib = _library(queries)
+    lib = library(queries)
     scores = lib.empty((len(queries), 0), dtype=dtype, device=queries.device)
     indices = lib.empty((len(queries), 0), dtype=lib.int64, device=queries.device)
     doubt = _norms(queries) * reach
@@ -139,7 +138,7 @@ def _kth_largest(values: Any, k: int) -> Any:
 
 def _pair_by_pair(queries: Any, gallery: Any, rows: Any, places: Any, dtype: Any) -> Any:
     """Inner products of single pairs (c,), each summed in f64 in the same order wherever it stands."""
-    found = _library(queries).empty(len(rows), dtype=dtype, device=queries.device)
+    found = library(queries).empty(len(rows), dtype=dtype, device=queries.device)
     wide = widest_dtype(queries)
     for start in range(0, len(rows), _PAIRS):
         part = slice(start, start + _PAIRS)
@@ -149,7 +148,7 @@ def _pair_by_pair(queries: Any, gallery: Any, rows: Any, places: Any, dtype: Any
 
 def _merged(scores: Any, indices: Any, rows: Any, added: Any, found: Any, k: int) -> tuple[Any, Any]:
     """The k best of those held, (b, h), and of those found: (c,) with their rows, in order, and gallery indices."""
-    lib = _library(scores)
+    lib = library(scores)
     held = scores.shape[1]
     place = held + lib.arange(len(rows), device=scores.device) - lib.searchsorted(rows, rows)
     shape = (len(scores), int(place.max()) + 1)

@@ -47,6 +47,8 @@ def test_fit_and_evaluate(features, capsys):
     assert numbers["log odds"]["chance"]["R@10"] == pytest.approx(0.05)
     assert numbers["log odds"]["mean"]["R@10"] > 0.5
     assert numbers["log odds"]["mismatch_auc"] > 0.9
+    assert set(numbers["log odds"]["hubness"]["x_to_y"]) == {"skewness", "anti_hubs", "top_share"}
+    assert numbers["log odds"]["hubness"]["chance"]["anti_hubs"] == pytest.approx(0.95**200)
     assert run("evaluate", model, features / "test_x.npy", features / "test_y.npy") == 0
     assert "chance" in capsys.readouterr().out
 

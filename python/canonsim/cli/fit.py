@@ -38,7 +38,9 @@ def add_to(commands: Any) -> None:
     for side in "xy":
         parser.add_argument(f"--{side}-encoder", metavar="NAME", help=f"model of the {side} side: a name or a folder")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="folder of the model")
-    parser.add_argument("--ridge", default="auto", metavar="R", help="auto (default), oas, a number, or two: RX,RY")
+    parser.add_argument(
+        "--ridge", default="auto", metavar="R", help="auto (default), oas, ledoit-wolf, a number, or two: RX,RY"
+    )
     parser.add_argument("--components", default="auto", metavar="S", help="auto (default), all, or a number")
     parser.add_argument(
         "--weights", default="held-out", choices=("held-out", "training", "equal"), help="held-out is the default"
@@ -144,16 +146,22 @@ def _summary(space: CanonicalSpace) -> str:
     if space.held_out_correlations is not None:
         rows.append(("held out", [f"{space.held_out_correlations[i]:.2f}" for i in shown]))
     lines += [f"{name:<26}" + "".join(f"{value:>7}" for value in values) for name, values in rows]
+    if space.signal is not None:
+        directions, low, high = space.signal
+        lines.append(
+            f"about {directions} directions carry signal (95 % interval {low} to {high}); held-out correlations up to "
+            f"{space.noise_floor:.2f} are within chance"
+        )
     return "\n".join(lines)
 
 
 def _ridge(text: str) -> Any:
-    if text in {"auto", "oas"}:
+    if text in {"auto", "oas", "ledoit-wolf"}:
         return text
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ValueError(f"--ridge must be auto, oas, a number or two numbers, got {text!r}") from None
+        raise ValueError(f"--ridge must be auto, oas, ledoit-wolf, a number or two numbers, got {text!r}") from None
     return values[0] if len(values) == 1 else values
 
 

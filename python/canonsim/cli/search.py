@@ -46,6 +46,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Encode the gallery and the texts, rank by log odds, print."""
     from canonsim import CanonicalSpace
+    from canonsim.tasks import Retriever
 
     if options.k < 1:
         raise ValueError(f"-k must be at least 1, got {options.k}")
@@ -64,12 +65,12 @@ def run(options: argparse.Namespace) -> None:
     items: list[Any] = [file.read_text("utf-8") for file in files] if gallery_encoder.kind == "text" else list(files)
     gallery = gallery_encoder.encode(items, batch_size=options.batch_size, progress=True)
     queries = text_encoder.encode(options.queries, batch_size=options.batch_size)
-    x, y = (queries, gallery) if text_is_x else (gallery, queries)
-    best = space.top_k(x, y, min(options.k, len(files)), "log_odds", queries="x" if text_is_x else "y")
-    for text, odds, found in zip(options.queries, *best, strict=True):
+    retriever = Retriever(space, side="y" if text_is_x else "x").add(gallery, ids=files)
+    best = retriever.search(queries, min(options.k, len(files)))
+    for text, found, odds in zip(options.queries, *best, strict=True):
         print(f"\n{text}")
-        for nats, i in zip(odds, found, strict=True):
-            print(f"  {nats:+7.2f}  {files[i].relative_to(options.gallery)}")
+        for file, nats in zip(found, odds, strict=True):
+            print(f"  {nats:+7.2f}  {file.relative_to(options.gallery)}")
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
