@@ -31,6 +31,8 @@ def _checks():
         return list(estimator_checks_generator(CSA(), legacy=True))
 
 
+# The data of the checks are noise.
+@pytest.mark.filterwarnings("ignore::canonsim.NoSignalWarning")
 @pytest.mark.parametrize(("estimator", "check"), _checks())
 def test_scikit_learn_checks(estimator, check):
     if check.func.__name__ in CANNOT_APPLY:
