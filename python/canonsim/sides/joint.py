@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from canonsim.canonical import checked_rank
-from canonsim.joint_cross_fit import CrossFit, HeldOut, Ridges
-from canonsim.joint_space import JointSpace
-from canonsim.maxvar import Array, JointDirections
-from canonsim.multi import MultiMoments
+from canonsim.sides.cross_fit import CrossFit, HeldOut, Ridges
+from canonsim.sides.maxvar import Array, JointDirections
+from canonsim.sides.moments import MultiMoments
+from canonsim.sides.space import JointSpace
 from canonsim.significance import above_chance
 from canonsim.space import CanonicalSpace
 

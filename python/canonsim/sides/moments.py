@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from canonsim.aligned_rows import AlignedRows
 from canonsim.files import pack, unpack, write_atomically
 from canonsim.moments import PairedMoments, SideMoments, merge
 from canonsim.rows import Ids, Rows, is_tensor, to_ids
+from canonsim.sides.aligned_rows import AlignedRows
 
 if TYPE_CHECKING:
     import os
