@@ -122,13 +122,12 @@ impl Moments {
         let near = if self.count > 0 { self.mean.clone() } else { gram::first_mean(n, d, fill) };
         self.follow(&near);
         let weight: f64 = weights.iter().sum();
-        let mut row = vec![T::default(); d];
-        let mut off = vec![0.0; d];
+        let (kernel, mut row, mut off) = (T::kernel(), vec![T::default(); d], vec![0.0; d]);
         for (i, &w) in weights.iter().enumerate() {
             fill(i, &mut row);
             off.iter_mut().zip(&row).zip(&near).for_each(|((o, &v), m)| *o += w / weight * (v.into() - m));
             if let Some(fourth) = &mut self.fourth {
-                fourth.add(&row, w);
+                fourth.add(&kernel, &row, w);
             }
         }
         let mean: Vec<f64> = near.iter().zip(&off).map(|(m, o)| m + o).collect();

@@ -1,6 +1,6 @@
 //! Sums of fourth powers: how much the rows scatter about their own covariance (Ledoit and Wolf 2004).
 
-use crate::gram::triangle;
+use crate::gram::{Float, Kernel, triangle};
 
 /// Weighted sums over rows z, less a centre, of `|z|^2 z` and `|z|^4`, where `|z|` is the length of the row's part on
 /// one side: each side is measured for itself.
@@ -67,16 +67,11 @@ impl Fourth {
     }
 
     /// Adds a row of this weight.
-    pub fn add<T: Copy + Into<f64>>(&mut self, row: &[T], weight: f64) {
+    pub fn add<T: Float>(&mut self, kernel: &Kernel<T>, row: &[T], weight: f64) {
         let mut start = 0;
         for (&end, fourth) in self.ends.iter().zip(&mut self.fourths) {
-            let (row, centre, cubes) = (&row[start..end], &self.centre[start..end], &mut self.cubes[start..end]);
-            let square = squared_distance(row, centre);
-            let scaled = weight * square;
-            for ((cube, &v), c) in cubes.iter_mut().zip(row).zip(centre) {
-                *cube += scaled * (v.into() - c);
-            }
-            *fourth += scaled * square;
+            let square = kernel.cube(&row[start..end], &self.centre[start..end], weight, &mut self.cubes[start..end]);
+            *fourth += weight * square * square;
             start = end;
         }
     }
@@ -175,20 +170,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn squared_distance<T: Copy + Into<f64>>(a: &[T], b: &[f64]) -> f64 {
-    // Sums side by side, so that they vectorise.
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (a_whole, b_whole) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_whole.remainder().iter().zip(b_whole.remainder());
-    let rest: f64 = rest.map(|(&a, b)| (a.into() - b).powi(2)).sum();
-    for (a, b) in a_whole.zip(b_whole) {
-        for lane in 0..LANES {
-            let distance = a[lane].into() - b[lane];
-            sums[lane] += distance * distance;
-        }
-    }
-    sums.iter().sum::<f64>() + rest
+fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 #[cfg(test)]
@@ -206,7 +189,7 @@ mod tests {
         let weights: Vec<f64> = (0..n).map(|i| 1.0 + noise(3 * i).abs()).collect();
         let direct = |centre: &[f64]| {
             let mut sums = Fourth::new(&[3, 4]).empty(centre);
-            rows.iter().zip(&weights).for_each(|(row, &w)| sums.add(row, w));
+            rows.iter().zip(&weights).for_each(|(row, &w)| sums.add(&f64::kernel(), row, w));
             sums
         };
         let weight: f64 = weights.iter().sum();
@@ -231,7 +214,7 @@ mod tests {
     #[test]
     fn what_overflows_stays_infinite() {
         let mut sums = Fourth::new(&[2]);
-        sums.add(&[1e120, -1e120], 1.0);
+        sums.add(&f64::kernel(), &[1e120, -1e120], 1.0);
         sums.join(&Fourth::new(&[2]));
         let second = Second { weight: 1.0, mean: &[1e120, -1e120], scatter: &[] };
         assert!(sums.about(&[1.0, 2.0], second).fourths().iter().all(|v| v.is_infinite()));

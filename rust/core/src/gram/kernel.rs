@@ -45,6 +45,7 @@ pub(crate) struct Kernel<T: 'static> {
     pub(super) tiles: &'static [Tile<T>],
     pub(super) pack: Pack<T>,
     pub(super) settle: Settle,
+    pub(super) cube: Cube<T>,
     /// Brings values near that are soon written to.
     pub fetch: fn(&[f64]),
 }
@@ -53,6 +54,8 @@ pub(crate) struct Kernel<T: 'static> {
 pub(super) type Tile<T> = unsafe fn(usize, &[T], &[T], usize, &[T], &mut [f64]);
 /// (rows, shift, panel stride, panels, tally, sums)
 pub(super) type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut Tally<T>, &mut [f64]);
+/// (row, centre, weight, cubes), gives the square of the distance
+pub(super) type Cube<T> = unsafe fn(&[T], &[f64], f64, &mut [f64]) -> f64;
 /// (sums, up, down, ups, downs, scatter)
 pub(super) type Settle = unsafe fn(&[f64], f64, f64, &[f64], &[f64], &mut [f64]);
 
@@ -82,6 +85,12 @@ impl<T: Float> Kernel<T> {
     pub fn pack(&self, rows: &[T], shift: &[T], stride: usize, data: &mut [T], tally: &mut Tally<T>, sums: &mut [f64]) {
         // SAFETY: `kernels` lists a function only where the processor has its instructions; it is otherwise safe code.
         unsafe { (self.pack)(rows, shift, stride, data, tally, sums) }
+    }
+
+    /// The square of the distance of a row (d,) from a centre; `cubes += weight * square * (row - centre)`.
+    pub fn cube(&self, row: &[T], centre: &[f64], weight: f64, cubes: &mut [f64]) -> f64 {
+        // SAFETY: as for `pack`.
+        unsafe { (self.cube)(row, centre, weight, cubes) }
     }
 
     /// `scatter += sums + up * ups - down * downs`, as far as `scatter` goes.
@@ -145,6 +154,7 @@ macro_rules! float {
                     tiles: &[plain::<Self, $lanes, 4>],
                     pack: loops::pack_plain::<Self, $lanes>,
                     settle: loops::settle,
+                    cube: loops::cube::<Self>,
                     fetch: |_| (),
                 };
                 #[cfg(target_arch = "x86_64")]

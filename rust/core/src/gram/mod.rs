@@ -12,8 +12,7 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use kernel::Float;
-use kernel::Kernel;
+pub(crate) use kernel::{Float, Kernel};
 use packed::Block;
 pub(crate) use packed::{FEW, Group, Packed, first_mean};
 
@@ -192,6 +191,15 @@ mod tests {
             for (i, few) in rows.chunks(loops::ROWS_PACKED * d).enumerate() {
                 let panels = &mut panels[i * loops::ROWS_PACKED * kernel.lanes..];
                 kernel.pack(few, &shift, stride, panels, &mut tally, &mut sums);
+            }
+            let centre: Vec<f64> = shift.iter().map(|&v| v.into()).collect();
+            let mut cubes = vec![0.0; d];
+            let square = kernel.cube(&rows[..d], &centre, 0.5, &mut cubes);
+            let expected_square: f64 = (0..d).map(|i| (rows[i].into() - centre[i]).powi(2)).sum();
+            assert!((square - expected_square).abs() <= 1e-12 * expected_square, "{}: square", kernel.name);
+            for (i, cube) in cubes.iter().enumerate() {
+                let expected = 0.5 * square * (rows[i].into() - centre[i]);
+                assert!((cube - expected).abs() <= 1e-12 * expected_square.powf(1.5), "{}: cubes", kernel.name);
             }
             let block = Block { panels: &panels, depth: n, stride };
             let mut scatter = vec![0.0; triangle(d)];

@@ -156,7 +156,7 @@ macro_rules! avx2_tile {
 /// The three tiles of an instruction set, and the kernel that they make.
 macro_rules! kernel {
     ($function:ident, $name:literal, $feature:literal, $float:ty, $lanes:literal x $size:literal, rows: $rows:literal,
-     $tile:ident $instructions:tt, $pack:ident, $settle:ident) => {
+     $tile:ident $instructions:tt, $pack:ident, $settle:ident, $cube:ident) => {
         fn $function() -> Kernel<$float> {
             $tile!(1, one, $feature, $float, $lanes x $size, $instructions);
             $tile!(2, two, $feature, $float, $lanes x $size, $instructions);
@@ -168,6 +168,7 @@ macro_rules! kernel {
                 tiles: &[one, two, three],
                 pack: loops::$pack::<$float, $lanes>,
                 settle: loops::$settle,
+                cube: loops::$cube::<$float>,
                 fetch,
             }
         }
@@ -176,19 +177,19 @@ macro_rules! kernel {
 
 kernel!(
     avx512_f32, "AVX-512", "avx512f", f32, 16 x 4, rows: 8,
-    avx512_tile ["vpxord" "vmovups" "vbroadcastss" "vfmadd231ps" "vmovups"], pack_avx512, settle_avx512
+    avx512_tile ["vpxord" "vmovups" "vbroadcastss" "vfmadd231ps" "vmovups"], pack_avx512, settle_avx512, cube_avx512
 );
 kernel!(
     avx512_f64, "AVX-512", "avx512f", f64, 8 x 8, rows: 8,
-    avx512_tile ["vpxorq" "vmovupd" "vbroadcastsd" "vfmadd231pd" "vmovupd"], pack_avx512, settle_avx512
+    avx512_tile ["vpxorq" "vmovupd" "vbroadcastsd" "vfmadd231pd" "vmovupd"], pack_avx512, settle_avx512, cube_avx512
 );
 kernel!(
     avx2_f32, "AVX2", "avx2,fma", f32, 8 x 4, rows: 4,
-    avx2_tile ["vxorps" "vmovups" "vbroadcastss" "vfmadd231ps" "vmovups"], pack_avx2, settle_avx2
+    avx2_tile ["vxorps" "vmovups" "vbroadcastss" "vfmadd231ps" "vmovups"], pack_avx2, settle_avx2, cube_avx2
 );
 kernel!(
     avx2_f64, "AVX2", "avx2,fma", f64, 4 x 8, rows: 4,
-    avx2_tile ["vxorpd" "vmovupd" "vbroadcastsd" "vfmadd231pd" "vmovupd"], pack_avx2, settle_avx2
+    avx2_tile ["vxorpd" "vmovupd" "vbroadcastsd" "vfmadd231pd" "vmovupd"], pack_avx2, settle_avx2, cube_avx2
 );
 
 /// Those of the two that this processor can run, the fastest first.
