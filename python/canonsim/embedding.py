@@ -23,7 +23,7 @@ _TILE = 1024
 
 def project(rows: Rows, argument: str, side: Side, dtype: Any) -> Any:
     """Canonical variates (n, s) of rows (n, p); parameters and errors as of `embed`."""
-    return _joined(_blocks(rows, argument, partial(scoring.project, side), dtype), len(rows))
+    return in_blocks(rows, argument, partial(scoring.project, side), dtype)
 
 
 def embed(rows: Rows, argument: str, side: Side, score: Score, dtype: Any = None) -> Any:
@@ -78,6 +78,11 @@ def inner_products(x: Any, y: Any) -> Any:
         with torch.autocast(x.device.type, enabled=False):
             return x @ y.T
     return x @ y.T
+
+
+def in_blocks(rows: Rows, argument: str, work: Callable[[Any], Any], dtype: Any) -> Any:
+    """What ``work`` makes of rows (n, p), in the dtype, made block by block; errors as of `embed`."""
+    return _joined(_blocks(rows, argument, work, dtype), len(rows))
 
 
 def _vectors(rows: Rows, argument: str, side: Side, score: Score, dtype: Any = None) -> Iterator[Any]:

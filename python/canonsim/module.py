@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,11 +44,14 @@ class CanonicalModule(torch.nn.Module):
         self.register_buffer("correlations", torch.as_tensor(correlations, dtype=dtype).clone())
         self.register_buffer("weights", torch.as_tensor(weights, dtype=dtype).clone())
         for prefix, side in (("x", x), ("y", y)):
-            for name, array in vars(side).items():
-                self.register_buffer(f"{prefix}_{name}", torch.as_tensor(array, dtype=dtype).clone())
+            for name, array in side.arrays.items():
+                self.register_buffer(f"{prefix}_{name}", torch.tensor(array, dtype=dtype))
+        # The buffers take the places of these arrays.
+        self._empty = {prefix: side.with_arrays(dict.fromkeys(side.arrays)) for prefix, side in (("x", x), ("y", y))}
 
     def _side(self, prefix: str) -> Side:
-        return Side(**{field.name: getattr(self, f"{prefix}_{field.name}") for field in fields(Side)})
+        empty = self._empty[prefix]
+        return empty.with_arrays({name: getattr(self, f"{prefix}_{name}") for name in empty.arrays})
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Similarity of every row of x (n, p) with every row of y (m, q): (n, m)."""

@@ -121,7 +121,7 @@ def to_native(rows: Rows) -> Array:
     return array if whole and array.flags.aligned else array.copy()
 
 
-def to_ids(ids: Ids, count: int) -> npt.NDArray[np.int64]:
+def to_ids(ids: Ids, count: int, argument: str = "ids") -> npt.NDArray[np.int64]:
     """Row ids as (n,) int64.
 
     Raises
@@ -135,11 +135,11 @@ def to_ids(ids: Ids, count: int) -> npt.NDArray[np.int64]:
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"ids must be integers, got {array.dtype}")
+        raise TypeError(f"{argument} must be integers, got {array.dtype}")
     if array.shape != (count,):
-        raise ValueError(f"ids must be one integer for each row, shape ({count},), got shape {array.shape}")
+        raise ValueError(f"{argument} must be one integer for each row, shape ({count},), got shape {array.shape}")
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"ids must be below 2^63, got {array.max()}")
+        raise ValueError(f"{argument} must be below 2^63, got {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 

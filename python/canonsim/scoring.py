@@ -6,16 +6,19 @@ u (n, s) of x and v (m, s) of y, weights w (s,), held-out correlations r (s,).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.rows import widest_dtype
+from canonsim.rows import to_dtype, widest_dtype
 
 if TYPE_CHECKING:
     import torch
+
+    from canonsim.maps import FeatureMap
 
 Score: TypeAlias = Literal["similarity", "log_odds"]
 Weights: TypeAlias = Literal["held-out", "training", "equal"]
@@ -42,6 +45,8 @@ class Side:
         Multiplies their squares in the quadratic part.
     offset : ()
         The constant part.
+    map : FeatureMap, optional
+        What rows pass through before all else.
     """
 
     mean: Any
@@ -51,13 +56,27 @@ class Side:
     slope: Any
     curve: Any
     offset: Any
+    map: FeatureMap | None = None
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """All arrays by name; those of the map begin with ``map_``."""
+        own = {name: array for name, array in vars(self).items() if name != "map"}
+        of_map = {} if self.map is None else self.map.arrays
+        return own | {f"map_{name}": array for name, array in of_map.items()}
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Side:
+        """The same side over other arrays, named as `arrays` names them."""
+        own = {name: array for name, array in arrays.items() if not name.startswith("map_")}
+        of_map = {name.removeprefix("map_"): array for name, array in arrays.items() if name not in own}
+        return replace(self, **own, map=None if self.map is None else self.map.with_arrays(of_map))
 
     def on_device(self, rows: torch.Tensor) -> Side:
         """The same as tensors, on the device of the rows."""
         import torch
 
         where = {"device": rows.device, "dtype": widest_dtype(rows)}
-        return Side(**{name: torch.as_tensor(array, **where) for name, array in vars(self).items()})
+        return self.with_arrays({name: torch.tensor(array, **where) for name, array in self.arrays.items()})
 
 
 def side(
@@ -67,6 +86,8 @@ def side(
     weights: npt.NDArray[np.float64],
     weighting: Weights,
     correlations: npt.NDArray[np.float64],
+    feature_map: FeatureMap | None = None,
+    temperature: float = 1.0,
 ) -> Side:
     """The arrays of one side, in f64.
 
@@ -75,7 +96,7 @@ def side(
 
     Log odds are those of probabilistic canonical correlation analysis (Bach and Jordan 2005): for standardised
     variates u and v of correlation r, the log-likelihood ratio of "a pair" to "independent" is the sum of
-    ``r u v / (1 - r^2) - r^2 (u^2 + v^2) / (2 (1 - r^2)) - log(1 - r^2) / 2``.
+    ``r u v / (1 - r^2) - r^2 (u^2 + v^2) / (2 (1 - r^2)) - log(1 - r^2) / 2``. They are multiplied by the temperature.
     """
     precision = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
     root = np.sqrt(weights)
@@ -88,14 +109,22 @@ def side(
         projection=projection,
         gain=gain,
         weight=weight,
-        slope=np.sqrt(r / rest) * precision,
-        curve=r**2 / (2 * rest) * precision**2,
-        offset=np.asarray(-np.log(rest).sum() / 2),
+        slope=np.sqrt(temperature * r / rest) * precision,
+        curve=temperature * r**2 / (2 * rest) * precision**2,
+        offset=np.asarray(-temperature * np.log(rest).sum() / 2),
+        map=feature_map,
     )
+
+
+def information(correlations: npt.NDArray[np.float64]) -> float:
+    """Mutual information of Gaussian variates with these correlations, in nats: ``-sum log(1 - r^2) / 2``."""
+    return float(np.sum(-np.log1p(-(correlations**2)) / 2))
 
 
 def project(side: Side, rows: Any) -> Any:
     """Canonical variates (n, s) of rows (n, p)."""
+    if side.map is not None:
+        rows = side.map.apply(to_dtype(rows, side.mean.dtype))
     return (rows - side.mean) @ side.projection
 
 

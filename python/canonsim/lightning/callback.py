@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.utils.data import IterableDataset
 from typing_extensions import override
 
-from canonsim.canonical import checked_rank, checked_ridge, fit
+from canonsim.canonical import Ridge, checked_rank, checked_ridge, fit
 from canonsim.lightning.dual_encoder import DualEncoder
 from canonsim.lightning.epoch import EpochMoments
 from canonsim.lightning.monitor import held_out_scores
@@ -26,6 +26,8 @@ from canonsim.lightning.strategies import (
     resumes_inside_an_epoch,
 )
 from canonsim.lightning.taps import Taps
+from canonsim.maps import FeatureMap
+from canonsim.maps.feature_map import check_is_map
 from canonsim.moments import PairedMoments
 from canonsim.rows import check_rows
 from canonsim.scoring import Weights
@@ -73,6 +75,8 @@ class CSACallback(pl.Callback):
         Folds kept apart, for held-out numbers.
     n_components, ridge, weights
         As in `canonsim.fit`.
+    x_map, y_map : FeatureMap, optional
+        What features pass through before they are counted (see `canonsim.maps`); the space maps rows itself.
     dirpath : path, optional
         Folder for the fitted space (`canonsim.CanonicalSpace.from_pretrained`) and ``moments.safetensors``, written on
         rank zero; during a predict pass also for its progress.
@@ -117,8 +121,10 @@ class CSACallback(pl.Callback):
         ids: str = DEFAULT_KEY,
         folds: int = 5,
         n_components: int | Literal["auto"] | None = "auto",
-        ridge: float | tuple[float, float] | Literal["auto", "oas"] = "auto",
+        ridge: Ridge = "auto",
         weights: Weights = "held-out",
+        x_map: FeatureMap | None = None,
+        y_map: FeatureMap | None = None,
         dirpath: str | Path | None = None,
         every_n_batches: int = 100,
     ) -> None:
@@ -133,6 +139,8 @@ class CSACallback(pl.Callback):
                 raise ValueError(f"{argument} must be an integer of at least 1, got {value!r}")
         if weights not in get_args(Weights):
             raise ValueError(f"weights must be one of {get_args(Weights)}, got {weights!r}")
+        for argument, feature_map in (("x_map", x_map), ("y_map", y_map)):
+            check_is_map(feature_map, argument)
         checked_rank(n_components, sys.maxsize)
         checked_ridge(ridge)
         if folds == 1 and (weights == "held-out" or ridge == "auto"):
@@ -144,6 +152,8 @@ class CSACallback(pl.Callback):
         self.n_components = n_components
         self.ridge = ridge
         self.weights: Weights = weights
+        self.x_map = x_map
+        self.y_map = y_map
         self.dirpath = None if dirpath is None else Path(dirpath)
         self.every_n_batches = every_n_batches
         self.moments: PairedMoments | None = None
@@ -185,7 +195,7 @@ class CSACallback(pl.Callback):
         self._taps = Taps(pl_module, self.x, self.y)
         if self.dirpath is not None:
             settings = {"x": self.x, "y": self.y, "ids": self.ids, "folds": self.folds}
-            settings |= pass_settings(trainer, pl_module)
+            settings |= self._map_fingerprints() | pass_settings(trainer, pl_module)
             self._progress = Progress(self.dirpath, settings, trainer.global_rank, trainer.world_size)
             self.moments = self._progress.load()
             if self._progress.batches:
@@ -228,7 +238,15 @@ class CSACallback(pl.Callback):
         x, y = self._taps.take(outputs)
         check_rows(x, self.x)
         check_rows(y, self.y)
+        if self.x_map is not None:
+            x = self.x_map(x, self.x)
+        if self.y_map is not None:
+            y = self.y_map(y, self.y)
         return x, y
+
+    def _map_fingerprints(self) -> dict[str, str | None]:
+        maps = {"x_map": self.x_map, "y_map": self.y_map}
+        return {name: None if each is None else each.fingerprint for name, each in maps.items()}
 
     @override
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -251,7 +269,14 @@ class CSACallback(pl.Callback):
             self._progress.remove()
 
     def _fit(self, moments: PairedMoments, pl_module: pl.LightningModule) -> CanonicalSpace:
-        space = fit(moments, n_components=self.n_components, ridge=self.ridge, weights=self.weights)
+        space = fit(
+            moments,
+            n_components=self.n_components,
+            ridge=self.ridge,
+            weights=self.weights,
+            x_map=self.x_map,
+            y_map=self.y_map,
+        )
         space.metadata.update(encoder_configs(pl_module))
         return space
 
@@ -323,10 +348,13 @@ class CSACallback(pl.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {} if self._epoch is None else self._epoch.state()
+        return {} if self._epoch is None else self._epoch.state() | self._map_fingerprints()
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # Trainer.predict restores callbacks too, and its pass has nothing to do with the epoch of a training.
         if self._in_fit:
+            for name, fingerprint in self._map_fingerprints().items():
+                if state_dict.get(name) != fingerprint:
+                    raise ValueError(f"the checkpoint holds moments of features with another {name}")
             self._epoch = EpochMoments.from_state(state_dict, self.folds)

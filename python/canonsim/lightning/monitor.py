@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from canonsim.scoring import information
+
 if TYPE_CHECKING:
     from canonsim.space import CanonicalSpace
 
@@ -29,5 +31,5 @@ def held_out_scores(space: CanonicalSpace) -> dict[str, float]:
     leading[: len(rho)] = rho[:_LEADING]
     scores = {f"csa_held_out_{i + 1}": float(value) for i, value in enumerate(leading)}
     scores["csa_held_out_mean"] = float(rho.mean()) if len(rho) else 0.0
-    scores["csa_held_out_information"] = float(np.sum(-np.log1p(-(rho**2)) / 2))
+    scores["csa_held_out_information"] = information(rho)
     return scores
