@@ -9,8 +9,13 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.canonical import fit
+from canonsim.calibration import fit_temperature
+from canonsim.canonical import Ridge, fit
+from canonsim.cross_fitting import cross_fitted_scores
+from canonsim.maps.candidates import CandidateMoments, Maps
+from canonsim.maps.selection import candidate_moments
 from canonsim.moments import PairedMoments
+from canonsim.robust import fit_robust
 from canonsim.scoring import Weights
 from canonsim.space import CanonicalSpace
 
@@ -27,6 +32,15 @@ class CSA:
         As in `canonsim.fit`.
     folds : int
         Folds for held-out numbers; 1 for none.
+    maps : "auto", "nonlinear", sequence or None
+        Feature maps to choose from by held-out pairs, as in `canonsim.fit_best`; None for the rows as they are.
+        `partial_fit` takes none that are made of all rows, as are those named ``"random-fourier"`` and ``"nystroem"``.
+    calibrate : bool
+        Whether log odds are calibrated (see `CanonicalSpace.calibrate`) by what fits of the other folds say of the
+        pairs. Needs at least 2 folds, and all rows at once: not for `partial_fit`, whose earlier rows are gone.
+    robust : bool
+        Whether pairs that are probably wrong are weighted down, as `canonsim.fit_robust` does; log odds are calibrated
+        then. Needs the same.
 
     Attributes
     ----------
@@ -36,6 +50,8 @@ class CSA:
         Training canonical correlations.
     n_features_in_ : int
         Width p of ``X``.
+    robust_ : RobustFit
+        With ``robust=True``: the noise rate, and the probability of each pair to be true.
 
     Examples
     --------
@@ -56,14 +72,20 @@ class CSA:
         self,
         n_components: int | Literal["auto"] | None = "auto",
         *,
-        ridge: float | tuple[float, float] | Literal["auto", "oas"] = "auto",
+        ridge: Ridge = "auto",
         weights: Weights = "held-out",
         folds: int = 5,
+        maps: Maps | None = None,
+        calibrate: bool = False,
+        robust: bool = False,
     ) -> None:
         self.n_components = n_components
         self.ridge = ridge
         self.weights = weights
         self.folds = folds
+        self.maps = maps
+        self.calibrate = calibrate
+        self.robust = robust
 
     def fit(self, X: Any, Y: Any, groups: Any = None) -> Self:
         """Fit to pairs.
@@ -81,26 +103,40 @@ class CSA:
             For NaN or infinite values, other shapes, fewer than 2 rows, or what `canonsim.fit` refuses.
         """
         x, y = _blocks(X, Y)
-        moments = PairedMoments(x.shape[1], y.shape[1], folds=self.folds)
+        moments: PairedMoments | CandidateMoments
+        if self.maps is None:
+            moments = PairedMoments(x.shape[1], y.shape[1], folds=self.folds)
+        else:
+            ids = None if groups is None else _group_ids(groups, len(x))
+            moments = candidate_moments(self.maps, x, y, ids, self.folds)
         return self._update(moments, x, y, groups, X)
 
     def partial_fit(self, X: Any, Y: Any, groups: Any = None) -> Self:
         """Add pairs to those seen so far and fit again; as `fit`, whatever the batches.
 
         While the pairs are too few for a fit they are kept, and the estimator is not fitted yet.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and with ``calibrate=True`` or ``robust=True``, which need all rows at once.
         """
+        if self.calibrate or self.robust:
+            raise ValueError("calibrate=True and robust=True need all rows at once: call fit instead of partial_fit")
         x, y = _blocks(X, Y)
         if hasattr(self, "moments_"):
             _check_width(x, self.moments_.x_dim, "X")
             _check_width(y, self.moments_.y_dim, "Y")
             moments = self.moments_.copy()
-        else:
+        elif self.maps is None:
             moments = PairedMoments(x.shape[1], y.shape[1], folds=self.folds)
+        else:
+            moments = CandidateMoments(self.maps, x.shape[1], y.shape[1], folds=self.folds)
         return self._update(moments, x, y, groups, X, wait=True)
 
     def _update(
         self,
-        moments: PairedMoments,
+        moments: PairedMoments | CandidateMoments,
         x: npt.NDArray[np.float64],
         y: npt.NDArray[np.float64],
         groups: Any,
@@ -108,13 +144,31 @@ class CSA:
         *,
         wait: bool = False,
     ) -> Self:
-        moments.update(x, y, None if groups is None else _group_ids(groups, len(x)))
+        ids = None if groups is None else _group_ids(groups, len(x))
+        moments.update(x, y, ids)
         if wait and not self._suffice(moments):
             self.moments_ = moments
             return self
         if moments.count < 2:
             raise ValueError(f"CSA needs at least 2 pairs, got n_samples = {moments.count}")
-        space = fit(moments, self.n_components, self.ridge, self.weights)
+        chosen = (self.n_components, self.ridge, self.weights)
+        space = moments.fit(*chosen) if isinstance(moments, CandidateMoments) else fit(moments, *chosen)
+        if self.robust:
+            self.robust_ = fit_robust(
+                x,
+                y,
+                ids,
+                folds=self.folds,
+                n_components=self.n_components,
+                ridge=self.ridge,
+                weights=self.weights,
+                x_map=space.x_map,
+                y_map=space.y_map,
+            )
+            space = self.robust_.space
+        elif self.calibrate:
+            paired = moments.of(space) if isinstance(moments, CandidateMoments) else moments
+            space = space.replace(temperature=fit_temperature(cross_fitted_scores(space, paired, x, y, ids)))
         self.moments_, self.space_ = moments, space
         self.correlations_ = space.correlations
         self.n_features_in_ = moments.x_dim
@@ -125,9 +179,10 @@ class CSA:
             del self.feature_names_in_
         return self
 
-    def _suffice(self, moments: PairedMoments) -> bool:
+    def _suffice(self, moments: PairedMoments | CandidateMoments) -> bool:
         """Whether the pairs suffice for a fit; moments without folds wait for nothing that more pairs would bring."""
-        if self.folds == 1 or not (self.ridge == "auto" or self.weights == "held-out"):
+        holds_out = self.ridge == "auto" or self.weights == "held-out" or self.maps is not None
+        if self.folds == 1 or not holds_out:
             return moments.count >= 2
         counts = moments.fold_counts
         return bool((counts > 0).sum() >= 2 and moments.count - counts.max() >= 2)

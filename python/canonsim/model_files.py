@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import canonsim
 from canonsim.files import Tensors, pack, unpack, write_atomically
+from canonsim.scoring import information
 
 _FORMAT = "canonsim.space"
 _MODEL, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
 
-def save(directory: str | os.PathLike[str], arrays: Tensors, config: dict[str, Any]) -> None:
-    """Write ``model.safetensors``, ``config.json`` and ``README.md``.
+def save(
+    directory: str | os.PathLike[str],
+    arrays: Tensors,
+    config: dict[str, Any],
+    kind: str = _FORMAT,
+    card: Callable[[Tensors, dict[str, Any]], str] | None = None,
+) -> None:
+    """Write ``model.safetensors``, ``config.json`` and ``README.md``, which ``card`` makes; that of a space by default.
 
     The configuration also stands inside the safetensors file, under its checksum: an edited or foreign ``config.json``
     is told apart.
     """
     folder = Path(directory)
-    config = {"format": _FORMAT, "canonsim_version": canonsim.__version__, **config}
+    config = {"format": kind, "canonsim_version": canonsim.__version__, **config}
     text = json.dumps(config, indent=2, sort_keys=True)
-    content = pack(arrays, _FORMAT, {"config": text})
-    card = _card(arrays, config)
+    content = pack(arrays, kind, {"config": text})
+    page = (card or _card)(arrays, config)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / _MODEL, content)
     write_atomically(folder / _CONFIG, text.encode())
-    write_atomically(folder / _CARD, card.encode())
+    write_atomically(folder / _CARD, page.encode())
 
 
-def load(directory: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
+def load(directory: str | os.PathLike[str], kind: str = _FORMAT) -> tuple[Tensors, dict[str, Any]]:
     """Arrays and configuration of `save`.
 
     Raises
@@ -46,8 +52,8 @@ def load(directory: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
     folder = Path(directory)
     for name in (_MODEL, _CONFIG):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} holds no canonical space: {name} is missing")
-    arrays, entries = unpack((folder / _MODEL).read_bytes(), _FORMAT, str(folder / _MODEL))
+            raise FileNotFoundError(f"{folder} holds no canonical space ({kind}): {name} is missing")
+    arrays, entries = unpack((folder / _MODEL).read_bytes(), kind, str(folder / _MODEL))
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -73,6 +79,7 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         f"Canonical similarity analysis of {config['count']} pairs of features of widths {config['x_dim']} and "
         f"{config['y_dim']}: {config['n_components']} directions, relative ridges {ridge}, weights {config['weights']}."
     )
+    mapped = [(side, config[f"{side}_map"]["kind"]) for side in ("x", "y") if f"{side}_map" in config]
     lines = [
         "---",
         "library_name: canonsim",
@@ -84,6 +91,7 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         "# A canonical space",
         "",
         summary,
+        *[f"Rows of {side} pass through the feature map `{kind}` first." for side, kind in mapped],
         "",
         *about,
         *([""] if about else []),
@@ -93,8 +101,16 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         "",
     ]
     if held_out is not None and len(held_out):
-        information = -0.5 * float(np.log1p(-(held_out**2)).sum())
-        lines += [f"Held-out information: {information:.2f} nats a pair.", ""]
+        lines += [f"Held-out information: {information(held_out):.2f} nats a pair.", ""]
+    if "signal" in config:
+        directions, low, high = config["signal"]
+        lines += [
+            f"About {directions} directions carry signal (95 % interval {low} to {high}).",
+            f"Held-out correlations up to {config['noise_floor']:.3f} are within chance.",
+            "",
+        ]
+    if config.get("temperature", 1.0) != 1:
+        lines += [f"Log odds are calibrated: multiplied by {config['temperature']:.3g}.", ""]
     lines += [
         "```python",
         "import canonsim",

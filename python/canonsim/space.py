@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from canonsim import model_files, scoring
+from canonsim.calibration import PairScores, fit_temperature, score_pairs
 from canonsim.embedding import all_pairs, embed, project, row_by_row
-from canonsim.rows import Rows, check_rows, is_tensor, result_dtype
+from canonsim.maps import FeatureMap, from_saved
+from canonsim.maps.feature_map import check_is_map
+from canonsim.metrics.calibration import CalibrationSummary, calibration_summary
+from canonsim.rows import Ids, Rows, check_rows, is_tensor, result_dtype
 from canonsim.scoring import Score, Side, Weights
+from canonsim.significance import Signal, Significance
 from canonsim.top_k import top_k
 
 if TYPE_CHECKING:
@@ -45,13 +52,22 @@ class CanonicalSpace:
         Where the weights come from.
     ridge : (float, float)
         Ridge of each side, relative to its mean variance.
+    unpaired : (float, float)
+        Share of the unpaired rows in the covariance of each side.
     count : int
         Pairs of the fit.
+    significance : Significance or None
+        What the left-out folds say: `noise_floor`, `standard_errors`, `signal`. None without folds.
     x_mean, y_mean : (p,), (q,) f64
     x_projection, y_projection : (p, r), (q, r) f64
         In each column of ``x_projection`` the entry of largest magnitude is positive.
     x_std, y_std : (r,) f64
         Standard deviations of the canonical variates: held out, or of the training pairs without folds.
+    x_map, y_map : FeatureMap or None
+        What rows pass through first (see `canonsim.maps`). The means and projections are those of mapped rows then,
+        and their p or q is not that of the rows that methods take.
+    temperature : float
+        What the log odds are multiplied by: 1, unless they were calibrated (see `calibrate`).
     metadata : dict
         Whatever is to be kept with the model, JSON-able: the encoders, the data.
 
@@ -86,7 +102,12 @@ class CanonicalSpace:
         weighting: Weights,
         ridge: tuple[float, float],
         count: int,
+        unpaired: tuple[float, float] = (0.0, 0.0),
+        significance: Significance | None = None,
         metadata: Mapping[str, Any] | None = None,
+        x_map: FeatureMap | None = None,
+        y_map: FeatureMap | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.x_mean = x_mean.copy()
         self.y_mean = y_mean.copy()
@@ -99,8 +120,13 @@ class CanonicalSpace:
         self.weights = weights.copy()
         self.weighting = weighting
         self.ridge = ridge
+        self.unpaired = unpaired
         self.count = count
+        self.significance = significance
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.x_map = x_map
+        self.y_map = y_map
+        self.temperature = temperature
         self._check()
         self._sides: dict[object, tuple[Side, Side]] = {None: self._make_sides()}
 
@@ -122,8 +148,16 @@ class CanonicalSpace:
                 raise ValueError("held_out_correlations must be (r,) f64, nonincreasing, in [0, 1)")
         if not ((self.correlations >= 0) & (self.correlations <= 1)).all() or (np.diff(self.correlations) > 0).any():
             raise ValueError("correlations must be nonincreasing, in [0, 1]")
-        if not all(np.isfinite(value) and value >= 0 for value in self.ridge):
-            raise ValueError(f"ridge must be finite and at least 0, got {self.ridge}")
+        check_map(self.x_map, "x_map", len(self.x_mean))
+        check_map(self.y_map, "y_map", len(self.y_mean))
+        if not all(np.isfinite(value) and value >= 0 for value in (*self.ridge, self.temperature)):
+            raise ValueError(
+                f"ridge and temperature must be finite and at least 0, got {self.ridge} and {self.temperature}"
+            )
+        if not all(0 <= value <= 1 for value in self.unpaired):
+            raise ValueError(f"unpaired must lie in [0, 1], got {self.unpaired}")
+        if self.significance is not None:
+            self.significance.check(r)
         if self.count < 2:
             raise ValueError(f"count must be at least 2, got {self.count}")
         if any((getattr(self, name) < 0).any() for name in ("weights", "x_std", "y_std")):
@@ -134,9 +168,10 @@ class CanonicalSpace:
     def _make_sides(self) -> tuple[Side, Side]:
         held_out = self.held_out_correlations
         r = self.correlations if held_out is None else held_out
+        common = (self.weights, self.weighting, r)
         return (
-            scoring.side(self.x_mean, self.x_projection, self.x_std, self.weights, self.weighting, r),
-            scoring.side(self.y_mean, self.y_projection, self.y_std, self.weights, self.weighting, r),
+            scoring.side(self.x_mean, self.x_projection, self.x_std, *common, self.x_map, self.temperature),
+            scoring.side(self.y_mean, self.y_projection, self.y_std, *common, self.y_map, self.temperature),
         )
 
     def __repr__(self) -> str:
@@ -147,25 +182,49 @@ class CanonicalSpace:
 
     @property
     def x_dim(self) -> int:
-        """Width p of x."""
-        return len(self.x_mean)
+        """Width p of x, as methods take it."""
+        return len(self.x_mean) if self.x_map is None else self.x_map.in_dim
 
     @property
     def y_dim(self) -> int:
-        """Width q of y."""
-        return len(self.y_mean)
+        """Width q of y, as methods take it."""
+        return len(self.y_mean) if self.y_map is None else self.y_map.in_dim
 
     @property
     def n_components(self) -> int:
         """Number of directions, r."""
         return len(self.correlations)
 
+    @property
+    def held_out_information(self) -> float | None:
+        """Gaussian mutual information of the held-out correlations, ``-sum log(1 - r^2) / 2``, in nats a pair.
+
+        None without folds. It compares ridges and linear features. With features that are functions of one another,
+        such as a square beside the value itself, one dependence counts several times: see `canonsim.fit_best`.
+        """
+        return None if self.held_out_correlations is None else scoring.information(self.held_out_correlations)
+
+    @property
+    def noise_floor(self) -> float | None:
+        """What the largest held-out correlation of unrelated sides stays below in about 95 of 100 fits."""
+        return None if self.significance is None else self.significance.noise_floor
+
+    @property
+    def standard_errors(self) -> npt.NDArray[np.float64] | None:
+        """Standard error (r,) of each held-out correlation, by the jackknife over folds."""
+        return None if self.significance is None else self.significance.standard_errors[: self.n_components]
+
+    @property
+    def signal(self) -> Signal | None:
+        """How many directions carry signal, ``(directions, low, high)``: an estimate, and a 95 % interval."""
+        return None if self.significance is None else self.significance.signal
+
     def project_x(self, x: Rows) -> Any:
-        """Canonical variates of x: ``(x - x_mean) @ x_projection``, (n, r)."""
+        """Canonical variates of x: ``(x - x_mean) @ x_projection``, (n, r), of mapped x where there is a map."""
         return project(x, "x", self._side(x, "x"), result_dtype(x))
 
     def project_y(self, y: Rows) -> Any:
-        """Canonical variates of y: ``(y - y_mean) @ y_projection``, (n, r)."""
+        """Canonical variates of y: ``(y - y_mean) @ y_projection``, (n, r), of mapped y where there is a map."""
         return project(y, "y", self._side(y, "y"), result_dtype(y))
 
     def embed_x(self, x: Rows, score: Score = "similarity") -> Any:
@@ -207,8 +266,14 @@ class CanonicalSpace:
     def log_odds(self, x: Rows, y: Rows) -> Any:
         """Log-likelihood ratio, in nats, of "a pair" to "not a pair" of every row of x with every row of y: (n, m).
 
-        The optimal test under a Gaussian model (Bach and Jordan 2005); 0 means even odds where pairs and other
-        combinations are equally frequent. Without folds it uses training correlations, which overstate, and warns.
+        The optimal test under a Gaussian model (Bach and Jordan 2005). 0 means even odds where pairs and other
+        combinations are equally frequent; 3 means e^3 = 20 to 1 for a pair, 95 %, and -3 the same against it, 5 %. Of
+        N candidates among which one is the partner, a candidate has the log odds ``score - log(N - 1)``. Features are
+        not Gaussian, so the numbers tend to be too large by a factor, which `calibrate` finds. Far from the data of the
+        fit they are large and negative whatever is asked: no factor mends that, and the similarity, a cosine, judges
+        such rows better.
+
+        Without folds it uses training correlations, which overstate, and warns unless the space is calibrated.
         """
         self._warn("log_odds")
         return all_pairs(*self._embed_both(x, y, "log_odds"), result_dtype(x, y))
@@ -272,22 +337,78 @@ class CanonicalSpace:
         """
         if not 1 <= s <= self.n_components:
             raise ValueError(f"s must lie between 1 and {self.n_components}, got {s}")
-        held_out = self.held_out_correlations
-        return CanonicalSpace(
-            x_mean=self.x_mean,
-            y_mean=self.y_mean,
-            x_projection=np.ascontiguousarray(self.x_projection[:, :s]),
-            y_projection=np.ascontiguousarray(self.y_projection[:, :s]),
-            x_std=self.x_std[:s],
-            y_std=self.y_std[:s],
-            correlations=self.correlations[:s],
-            held_out_correlations=None if held_out is None else held_out[:s],
-            weights=self.weights[:s],
-            weighting=self.weighting,
-            ridge=self.ridge,
-            count=self.count,
-            metadata=self.metadata,
-        )
+        vectors = ("x_std", "y_std", "correlations", "weights")
+        changes = {name: getattr(self, name)[:s] for name in vectors}
+        changes |= {name: np.ascontiguousarray(getattr(self, name)[:, :s]) for name in ("x_projection", "y_projection")}
+        if self.held_out_correlations is not None:
+            changes["held_out_correlations"] = self.held_out_correlations[:s]
+        return self.replace(**changes)
+
+    def replace(self, **changes: Any) -> CanonicalSpace:
+        """A new space with some of its attributes replaced, as they are called in the constructor."""
+        names = inspect.signature(CanonicalSpace).parameters
+        return CanonicalSpace(**{**{name: getattr(self, name) for name in names}, **changes})
+
+    def pair_scores(self, x: Rows, y: Rows, ids: Ids | None = None) -> PairScores:
+        """Log odds of the pairs, and of mismatches of their rows, in f64.
+
+        Parameters
+        ----------
+        x, y : (n, p), (n, q)
+            Row i of x belongs to row i of y.
+        ids : (n,) int64, optional
+            Rows of one id (the captions of one image) make no mismatch, nor do rows with equal x or equal y.
+
+        Returns
+        -------
+        PairScores
+            ``pairs`` (n,) and ``mismatches`` (m,).
+
+        Raises
+        ------
+        TypeError
+            For values that are no floats, or ids that are no integers.
+        ValueError
+            For other widths, different numbers of rows, values that are not finite, or rows without a mismatch.
+        """
+        self._warn("log_odds")
+        return self._pair_scores(x, y, ids)
+
+    def _pair_scores(self, x: Rows, y: Rows, ids: Ids | None) -> PairScores:
+        return score_pairs(partial(self._embed_both, score="log_odds"), x, y, ids).checked()
+
+    def calibrate(self, x: Rows, y: Rows, ids: Ids | None = None) -> CanonicalSpace:
+        """A new space whose log odds are calibrated on held-out pairs: by one factor, its ``temperature``.
+
+        Logistic regression through the origin of pairs against mismatches of the same rows, equally frequent (Platt
+        1999, Guo et al. 2017; theirs is the inverse of this factor). 0, where the pairs score no higher than
+        mismatches. No ranking changes. Parameters and errors as of `pair_scores`; the pairs must not be those of the
+        fit, which score too well.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import canonsim
+        >>> rng = np.random.default_rng(0)
+        >>> z = rng.standard_normal((3000, 3))
+        >>> x, y = (z @ rng.standard_normal((3, 5)) + rng.standard_normal((3000, 5)) for _ in "xy")
+        >>> moments = canonsim.PairedMoments(5, 5)
+        >>> moments.update(x[:2000], y[:2000])
+        >>> space = canonsim.fit(moments).calibrate(x[2000:], y[2000:])
+        >>> 0.8 < space.temperature < 1.2  # Gaussian features: nothing to mend
+        True
+        """
+        raw = self.replace(temperature=1.0)
+        return self.replace(temperature=fit_temperature(raw._pair_scores(x, y, ids)))
+
+    def calibration(self, x: Rows, y: Rows, ids: Ids | None = None, bins: int = 15) -> CalibrationSummary:
+        """Whether the log odds mean what they say on these pairs: reliability, expected calibration error, log loss.
+
+        Parameters and errors as of `pair_scores`; ``bins`` as of `canonsim.metrics.reliability`. Pairs and mismatches
+        count as equally frequent.
+        """
+        scores = self.pair_scores(x, y, ids)
+        return calibration_summary(scores.pairs, scores.mismatches, bins)
 
     def module(self, dtype: torch.dtype | None = None) -> CanonicalModule:
         """A `torch.nn.Module` with the same verbs, for training code, GPUs and ONNX.
@@ -321,12 +442,21 @@ class CanonicalSpace:
             "n_components": self.n_components,
             "weights": self.weighting,
             "ridge": list(self.ridge),
+            "unpaired": list(self.unpaired),
+            "temperature": self.temperature,
             "count": self.count,
             "metadata": metadata,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         if self.held_out_correlations is not None:
             arrays["held_out_correlations"] = self.held_out_correlations
+        if self.significance is not None:
+            config["noise_floor"], config["signal"] = self.significance.noise_floor, list(self.significance.signal)
+            arrays["standard_errors"] = self.significance.standard_errors
+        for side, feature_map in (("x_map", self.x_map), ("y_map", self.y_map)):
+            if feature_map is not None:
+                config[side] = feature_map.config
+                arrays |= {f"{side}.{name}": array for name, array in feature_map.arrays.items()}
         model_files.save(directory, arrays, config)
 
     @classmethod
@@ -347,16 +477,22 @@ class CanonicalSpace:
                 held_out_correlations=arrays.get("held_out_correlations"),
                 weighting=config["weights"],
                 ridge=(float(config["ridge"][0]), float(config["ridge"][1])),
+                unpaired=(float(config["unpaired"][0]), float(config["unpaired"][1])),
                 count=int(config["count"]),
+                significance=_saved_significance(config, arrays),
                 metadata=config["metadata"],
+                x_map=_saved_map(config, arrays, "x_map"),
+                y_map=_saved_map(config, arrays, "y_map"),
+                temperature=float(config["temperature"]),
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{directory} is not a canonical space: {error!r}") from None
 
     def _warn(self, score: Score) -> None:
-        if score == "log_odds" and self.held_out_correlations is None:
+        if score == "log_odds" and self.held_out_correlations is None and self.temperature == 1:
             warnings.warn(
-                "log odds use training correlations, which overstate: fit moments of at least two folds that hold rows",
+                "log odds use training correlations, which overstate: fit moments of at least two folds that hold "
+                "rows, or calibrate the space with held-out pairs",
                 stacklevel=3,
             )
 
@@ -390,3 +526,25 @@ class CanonicalSpace:
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
         return row_by_row(x, x_side, y, y_side, score, result_dtype(x, y))
+
+
+def check_map(feature_map: FeatureMap | None, argument: str, width: int) -> None:
+    """Refuse what is no feature map, or gives rows of another width than there are moments of."""
+    check_is_map(feature_map, argument)
+    if feature_map is not None and feature_map.out_dim != width:
+        raise ValueError(f"{argument} gives rows of width {feature_map.out_dim}, but the moments are of width {width}")
+
+
+def _saved_significance(config: Mapping[str, Any], arrays: Mapping[str, Any]) -> Significance | None:
+    if "signal" not in config:
+        return None
+    signal = Signal(*(int(number) for number in config["signal"]))
+    return Significance(float(config["noise_floor"]), arrays["standard_errors"], signal)
+
+
+def _saved_map(config: Mapping[str, Any], arrays: Mapping[str, Any], side: str) -> FeatureMap | None:
+    if side not in config:
+        return None
+    prefix = f"{side}."
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return from_saved(config[side], own)
