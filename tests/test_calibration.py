@@ -1,4 +1,4 @@
-"""Calibration: the temperature against references and known answers, mismatches, and cross-fitted scores."""
+"""Calibration: the scale of log odds against references and known answers, mismatches, and cross-fitted scores."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 import canonsim
 from canonsim import CSA, CanonicalSpace
 from canonsim._native import folds_of
-from canonsim.calibration import PairScores, fit_temperature, score_pairs
+from canonsim.calibration import PairScores, fit_scale, score_pairs
 from canonsim.cross_fitting import cross_fitted_scores
 from synthetic import related
 
@@ -40,46 +40,46 @@ def heldout():
 
 def test_log_odds_of_gaussian_pairs_are_calibrated(heldout):
     space, x, y = heldout
-    assert space.calibrate(x, y).temperature == pytest.approx(1, abs=0.1)
+    assert space.calibrate(x, y).log_odds_scale == pytest.approx(1, abs=0.1)
     report = space.calibration(x, y)
     assert report.expected_calibration_error < 0.02
     assert report.log_loss < 0.5 * report.chance_log_loss
 
 
-def test_the_temperature_has_the_least_log_loss():
+def test_the_scale_has_the_least_log_loss():
     scores = normal_scores(0)
     for factor in (0.01, 1.0, 40.0):
         scaled = PairScores(factor * scores.pairs, factor * scores.mismatches)
         best = minimize_scalar(loss, bounds=(0, 4 / factor), args=(scaled,), options={"xatol": 1e-9 / factor}).x
-        assert fit_temperature(scaled) == pytest.approx(best, rel=0.01)
+        assert fit_scale(scaled) == pytest.approx(best, rel=0.01)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100))
-def test_scores_times_a_factor_have_the_temperature_over_it(seed, factor):
+def test_scores_times_a_factor_have_the_scale_over_it(seed, factor):
     scores = normal_scores(seed, n=50)
     scaled = PairScores(factor * scores.pairs, factor * scores.mismatches)
-    assert fit_temperature(scaled) * factor == pytest.approx(fit_temperature(scores), rel=1e-6)
+    assert fit_scale(scaled) * factor == pytest.approx(fit_scale(scores), rel=1e-6)
 
 
 def test_weights_of_pairs_are_how_often_they_count():
     scores = normal_scores(1, n=400)
     times = np.random.default_rng(0).integers(0, 3, 400)
     repeated = PairScores(np.repeat(scores.pairs, times), scores.mismatches)
-    assert fit_temperature(scores, times.astype(float)) == pytest.approx(fit_temperature(repeated), rel=1e-2)
+    assert fit_scale(scores, times.astype(float)) == pytest.approx(fit_scale(repeated), rel=1e-2)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
-def test_a_temperature_is_finite_and_not_negative(pairs, mismatches):
-    assert 0 <= fit_temperature(PairScores(np.array(pairs), np.array(mismatches))) < np.inf
+def test_a_scale_is_finite_and_not_negative(pairs, mismatches):
+    assert 0 <= fit_scale(PairScores(np.array(pairs), np.array(mismatches))) < np.inf
 
 
-def test_useless_scores_have_temperature_0():
-    assert fit_temperature(PairScores(np.array([-1.0, -2.0]), np.array([1.0, 3.0]))) == 0
-    assert fit_temperature(PairScores(np.zeros(3), np.zeros(3))) == 1
+def test_useless_scores_have_scale_0():
+    assert fit_scale(PairScores(np.array([-1.0, -2.0]), np.array([1.0, 3.0]))) == 0
+    assert fit_scale(PairScores(np.zeros(3), np.zeros(3))) == 1
 
 
 def test_scores_without_overlap_stay_finite():
-    factor = fit_temperature(PairScores(np.full(100, 5.0), np.full(100, -5.0)))
+    factor = fit_scale(PairScores(np.full(100, 5.0), np.full(100, -5.0)))
     # The probability of a pair is the target of its regression, or next to it.
     assert 0.97 < 1 / (1 + np.exp(-5 * factor)) < 0.999
 
@@ -87,7 +87,7 @@ def test_scores_without_overlap_stay_finite():
 def test_log_odds_are_multiplied_and_nothing_else_changes(heldout, tmp_path):
     space, x, y = heldout
     x, y = x[:40], y[:30]
-    warm = space.replace(temperature=0.4)
+    warm = space.replace(log_odds_scale=0.4)
     np.testing.assert_allclose(warm.log_odds(x, y), 0.4 * space.log_odds(x, y), atol=1e-9)
     np.testing.assert_allclose(warm.log_odds_pairwise(x[:30], y), 0.4 * space.log_odds_pairwise(x[:30], y), atol=1e-9)
     vectors = warm.embed_x(x, score="log_odds") @ warm.embed_y(y, score="log_odds").T
@@ -95,18 +95,18 @@ def test_log_odds_are_multiplied_and_nothing_else_changes(heldout, tmp_path):
     np.testing.assert_array_equal(warm.similarity(x, y), space.similarity(x, y))
     module = warm.module(dtype=torch.float64)
     np.testing.assert_allclose(module.log_odds(torch.from_numpy(x), torch.from_numpy(y)), vectors, atol=1e-9)
-    assert warm.truncate(2).temperature == 0.4
+    assert warm.truncate(2).log_odds_scale == 0.4
     warm.save_pretrained(tmp_path)
     assert "multiplied by 0.4" in (tmp_path / "README.md").read_text()
     np.testing.assert_array_equal(CanonicalSpace.from_pretrained(tmp_path).log_odds(x, y), warm.log_odds(x, y))
-    np.testing.assert_allclose(space.replace(temperature=0.0).log_odds(x, y), 0, atol=1e-12)
+    np.testing.assert_allclose(space.replace(log_odds_scale=0.0).log_odds(x, y), 0, atol=1e-12)
 
 
 def test_calibrating_again_changes_nothing(heldout):
     space, x, y = heldout
-    once = space.replace(temperature=7.0).calibrate(x, y)
-    assert once.temperature == space.calibrate(x, y).temperature
-    assert once.calibrate(x, y).temperature == once.temperature
+    once = space.replace(log_odds_scale=7.0).calibrate(x, y)
+    assert once.log_odds_scale == space.calibrate(x, y).log_odds_scale
+    assert once.calibrate(x, y).log_odds_scale == once.log_odds_scale
 
 
 def test_a_fit_calibrates_with_held_out_pairs(heldout):
@@ -114,10 +114,11 @@ def test_a_fit_calibrates_with_held_out_pairs(heldout):
     moments = moments_of(x[:500], y[:500])
     held_out = x[500:1000], y[500:1000]
     assert (
-        canonsim.fit(moments, calibrate=held_out).temperature == canonsim.fit(moments).calibrate(*held_out).temperature
+        canonsim.fit(moments, calibrate=held_out).log_odds_scale
+        == canonsim.fit(moments).calibrate(*held_out).log_odds_scale
     )
     ids = np.arange(500)
-    assert canonsim.fit(moments, calibrate=(*held_out, ids)).temperature > 0
+    assert canonsim.fit(moments, calibrate=(*held_out, ids)).log_odds_scale > 0
     with pytest.raises(TypeError, match="calibrate must be"):
         canonsim.fit(moments, calibrate=x)
 
@@ -131,8 +132,8 @@ def test_without_folds_calibrated_log_odds_do_not_warn():
 def test_tensors_calibrate_as_arrays(heldout):
     space, x, y = heldout
     x, y = x[:300], y[:300]
-    temperature = space.calibrate(torch.from_numpy(x), torch.from_numpy(y)).temperature
-    assert temperature == pytest.approx(space.calibrate(x, y).temperature)
+    scale = space.calibrate(torch.from_numpy(x), torch.from_numpy(y)).log_odds_scale
+    assert scale == pytest.approx(space.calibrate(x, y).log_odds_scale)
 
 
 def test_pairs_without_mismatches_are_refused(heldout):
@@ -143,8 +144,8 @@ def test_pairs_without_mismatches_are_refused(heldout):
         space.pair_scores(x[:1], y[:1])
     with pytest.raises(ValueError, match="y has 4 rows, but x has 5"):
         space.calibration(x[:5], y[:4])
-    with pytest.raises(ValueError, match="temperature"):
-        space.replace(temperature=-1.0)
+    with pytest.raises(ValueError, match="log_odds_scale"):
+        space.replace(log_odds_scale=-1.0)
 
 
 def told_apart(x, y):
@@ -227,10 +228,10 @@ def test_the_estimator_calibrates_on_its_own_rows():
     x, y = x * lengths[0], y * lengths[1]
     csa = CSA(calibrate=True).fit(x[:300], y[:300])
     plain = CSA().fit(x[:300], y[:300]).space_
-    assert csa.space_.temperature < 0.8
+    assert csa.space_.log_odds_scale < 0.8
     before, after = (space.calibration(x[300:], y[300:]) for space in (plain, csa.space_))
     assert after.log_loss < before.log_loss
     with pytest.raises(ValueError, match="all rows at once"):
         CSA(calibrate=True).partial_fit(x, y)
     mapped = CSA(calibrate=True, maps="auto", ridge=1.0).fit(x[:300], y[:300])
-    assert 0 < mapped.space_.temperature < 1
+    assert 0 < mapped.space_.log_odds_scale < 1

@@ -78,7 +78,7 @@ def test_clean_pairs_give_the_plain_fit():
     assert found.rounds == 1
     assert found.space.ridge == plain.ridge
     np.testing.assert_allclose(found.space.correlations, plain.correlations, atol=1e-12)
-    assert found.space.temperature == pytest.approx(1, abs=0.15)
+    assert found.space.log_odds_scale == pytest.approx(1, abs=0.15)
 
 
 def test_sides_that_share_nothing_leave_the_noise_rate_open():
@@ -135,7 +135,7 @@ def test_the_estimator_fits_robustly():
     csa, found = CSA(robust=True, ridge=0.1).fit(x, y), canonsim.fit_robust(x, y, ridge=0.1)
     np.testing.assert_array_equal(csa.robust_.pair_probability, found.pair_probability)
     np.testing.assert_array_equal(csa.correlations_, found.space.correlations)
-    assert csa.space_.temperature == found.space.temperature
+    assert csa.space_.log_odds_scale == found.space.log_odds_scale
     with pytest.raises(ValueError, match="all rows at once"):
         CSA(robust=True).partial_fit(x, y)
 

@@ -1,4 +1,4 @@
-"""Log odds of pairs beside those of mismatches of the same rows, and the temperature that makes them calibrated."""
+"""Log odds of pairs beside those of mismatches of the same rows, and the factor that makes them calibrated."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _block(
     return PairScores((u * v).sum(axis=1), np.concatenate([np.empty(0), *mismatches]))
 
 
-def fit_temperature(scores: PairScores, weights: Vector | None = None) -> float:
+def fit_scale(scores: PairScores, weights: Vector | None = None) -> float:
     """The factor of the log odds with the least log loss, where pairs and mismatches are equally frequent.
 
     Logistic regression through the origin with one parameter: the temperature scaling of Guo, Pleiss, Sun and
@@ -131,7 +131,7 @@ def fit_temperature(scores: PairScores, weights: Vector | None = None) -> float:
     --------
     >>> rng = np.random.default_rng(0)
     >>> a = 4 * rng.standard_normal(10_000)  # log odds of N(8, 16) to N(-8, 16)
-    >>> round(fit_temperature(PairScores(3 * (a + 8), 3 * (a - 8))), 2)
+    >>> round(fit_scale(PairScores(3 * (a + 8), 3 * (a - 8))), 2)
     0.33
     """
     pairs, mismatches = scores.pairs, scores.mismatches

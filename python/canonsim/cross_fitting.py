@@ -23,8 +23,8 @@ def cross_fitted_scores(
     """Log odds of each pair, and of mismatches within its fold, by a fit of all other folds.
 
     The fold of a row is that of the moments. What was chosen once from all folds is taken from the space: ridge, rank,
-    feature maps, held-out correlations and standard deviations, and the temperature. So this costs one plain fit for
-    each fold.
+    feature maps, held-out correlations and standard deviations, and the scale of log odds. So this costs one plain fit
+    for each fold.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.calibration import fit_temperature
+from canonsim.calibration import fit_scale
 from canonsim.canonical import Ridge, fit
 from canonsim.cross_fitting import cross_fitted_scores
 from canonsim.maps.candidates import CandidateMoments, Maps
@@ -168,7 +168,7 @@ class CSA:
             space = self.robust_.space
         elif self.calibrate:
             paired = moments.of(space) if isinstance(moments, CandidateMoments) else moments
-            space = space.replace(temperature=fit_temperature(cross_fitted_scores(space, paired, x, y, ids)))
+            space = space.replace(log_odds_scale=fit_scale(cross_fitted_scores(space, paired, x, y, ids)))
         self.moments_, self.space_ = moments, space
         self.correlations_ = space.correlations
         self.n_features_in_ = moments.x_dim

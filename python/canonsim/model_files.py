@@ -109,8 +109,8 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
             f"Held-out correlations up to {config['noise_floor']:.3f} are within chance.",
             "",
         ]
-    if config.get("temperature", 1.0) != 1:
-        lines += [f"Log odds are calibrated: multiplied by {config['temperature']:.3g}.", ""]
+    if config.get("log_odds_scale", 1.0) != 1:
+        lines += [f"Log odds are calibrated: multiplied by {config['log_odds_scale']:.3g}.", ""]
     lines += [
         "```python",
         "import canonsim",

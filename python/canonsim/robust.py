@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.calibration import PairScores, fit_temperature
+from canonsim.calibration import PairScores, fit_scale
 from canonsim.canonical import Ridge, fit
 from canonsim.cross_fitting import cross_fitted_scores
 from canonsim.maps import FeatureMap
@@ -149,14 +149,14 @@ def fit_robust(
         if rounds > 1:
             chosen = space.ridge
     interval = noise_rate_interval(scores, mixture)
-    factor = fit_temperature(scores, true)
+    factor = fit_scale(scores, true)
     if factor == 0 or mixture.slope == 0:
         mixture, factor = Mixture(0.0, 0.0, 0.0), 0.0
     else:
         mixture = Mixture(mixture.noise_rate, mixture.intercept, mixture.slope / factor)
     scores = PairScores(factor * scores.pairs, factor * scores.mismatches)
     return RobustFit(
-        space=space.replace(temperature=factor),
+        space=space.replace(log_odds_scale=factor),
         noise_rate=mixture.noise_rate,
         noise_rate_interval=interval if factor > 0 else (0.0, 1.0),
         pair_probability=mixture.probability(scores.pairs),

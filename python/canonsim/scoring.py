@@ -87,7 +87,7 @@ def side(
     weighting: Weights,
     correlations: npt.NDArray[np.float64],
     feature_map: FeatureMap | None = None,
-    temperature: float = 1.0,
+    log_odds_scale: float = 1.0,
 ) -> Side:
     """The arrays of one side, in f64.
 
@@ -96,7 +96,8 @@ def side(
 
     Log odds are those of probabilistic canonical correlation analysis (Bach and Jordan 2005): for standardised
     variates u and v of correlation r, the log-likelihood ratio of "a pair" to "independent" is the sum of
-    ``r u v / (1 - r^2) - r^2 (u^2 + v^2) / (2 (1 - r^2)) - log(1 - r^2) / 2``. They are multiplied by the temperature.
+    ``r u v / (1 - r^2) - r^2 (u^2 + v^2) / (2 (1 - r^2)) - log(1 - r^2) / 2``. They are multiplied by
+    ``log_odds_scale``.
     """
     precision = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
     root = np.sqrt(weights)
@@ -109,9 +110,9 @@ def side(
         projection=projection,
         gain=gain,
         weight=weight,
-        slope=np.sqrt(temperature * r / rest) * precision,
-        curve=temperature * r**2 / (2 * rest) * precision**2,
-        offset=np.asarray(-temperature * np.log(rest).sum() / 2),
+        slope=np.sqrt(log_odds_scale * r / rest) * precision,
+        curve=log_odds_scale * r**2 / (2 * rest) * precision**2,
+        offset=np.asarray(-log_odds_scale * np.log(rest).sum() / 2),
         map=feature_map,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from canonsim import model_files, scoring
-from canonsim.calibration import PairScores, fit_temperature, score_pairs
+from canonsim.calibration import PairScores, fit_scale, score_pairs
 from canonsim.embedding import all_pairs, embed, project, row_by_row
 from canonsim.maps import FeatureMap, from_saved
 from canonsim.maps.feature_map import check_is_map
@@ -66,7 +66,7 @@ class CanonicalSpace:
     x_map, y_map : FeatureMap or None
         What rows pass through first (see `canonsim.maps`). The means and projections are those of mapped rows then,
         and their p or q is not that of the rows that methods take.
-    temperature : float
+    log_odds_scale : float
         What the log odds are multiplied by: 1, unless they were calibrated (see `calibrate`).
     metadata : dict
         Whatever is to be kept with the model, JSON-able: the encoders, the data.
@@ -107,7 +107,7 @@ class CanonicalSpace:
         metadata: Mapping[str, Any] | None = None,
         x_map: FeatureMap | None = None,
         y_map: FeatureMap | None = None,
-        temperature: float = 1.0,
+        log_odds_scale: float = 1.0,
     ) -> None:
         self.x_mean = x_mean.copy()
         self.y_mean = y_mean.copy()
@@ -126,7 +126,7 @@ class CanonicalSpace:
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.x_map = x_map
         self.y_map = y_map
-        self.temperature = temperature
+        self.log_odds_scale = log_odds_scale
         self._check()
         self._sides: dict[object, tuple[Side, Side]] = {None: self._make_sides()}
 
@@ -150,9 +150,9 @@ class CanonicalSpace:
             raise ValueError("correlations must be nonincreasing, in [0, 1]")
         check_map(self.x_map, "x_map", len(self.x_mean))
         check_map(self.y_map, "y_map", len(self.y_mean))
-        if not all(np.isfinite(value) and value >= 0 for value in (*self.ridge, self.temperature)):
+        if not all(np.isfinite(value) and value >= 0 for value in (*self.ridge, self.log_odds_scale)):
             raise ValueError(
-                f"ridge and temperature must be finite and at least 0, got {self.ridge} and {self.temperature}"
+                f"ridge and log_odds_scale must be finite and at least 0, got {self.ridge} and {self.log_odds_scale}"
             )
         if not all(0 <= value <= 1 for value in self.unpaired):
             raise ValueError(f"unpaired must lie in [0, 1], got {self.unpaired}")
@@ -170,8 +170,8 @@ class CanonicalSpace:
         r = self.correlations if held_out is None else held_out
         common = (self.weights, self.weighting, r)
         return (
-            scoring.side(self.x_mean, self.x_projection, self.x_std, *common, self.x_map, self.temperature),
-            scoring.side(self.y_mean, self.y_projection, self.y_std, *common, self.y_map, self.temperature),
+            scoring.side(self.x_mean, self.x_projection, self.x_std, *common, self.x_map, self.log_odds_scale),
+            scoring.side(self.y_mean, self.y_projection, self.y_std, *common, self.y_map, self.log_odds_scale),
         )
 
     def __repr__(self) -> str:
@@ -378,7 +378,7 @@ class CanonicalSpace:
         return score_pairs(partial(self._embed_both, score="log_odds"), x, y, ids).checked()
 
     def calibrate(self, x: Rows, y: Rows, ids: Ids | None = None) -> CanonicalSpace:
-        """A new space whose log odds are calibrated on held-out pairs: by one factor, its ``temperature``.
+        """A new space whose log odds are calibrated on held-out pairs: by one factor, its ``log_odds_scale``.
 
         Logistic regression through the origin of pairs against mismatches of the same rows, equally frequent (Platt
         1999, Guo et al. 2017; theirs is the inverse of this factor). 0, where the pairs score no higher than
@@ -395,11 +395,11 @@ class CanonicalSpace:
         >>> moments = canonsim.PairedMoments(5, 5)
         >>> moments.update(x[:2000], y[:2000])
         >>> space = canonsim.fit(moments).calibrate(x[2000:], y[2000:])
-        >>> 0.8 < space.temperature < 1.2  # Gaussian features: nothing to mend
+        >>> 0.8 < space.log_odds_scale < 1.2  # Gaussian features: nothing to mend
         True
         """
-        raw = self.replace(temperature=1.0)
-        return self.replace(temperature=fit_temperature(raw._pair_scores(x, y, ids)))
+        raw = self.replace(log_odds_scale=1.0)
+        return self.replace(log_odds_scale=fit_scale(raw._pair_scores(x, y, ids)))
 
     def calibration(self, x: Rows, y: Rows, ids: Ids | None = None, bins: int = 15) -> CalibrationSummary:
         """Whether the log odds mean what they say on these pairs: reliability, expected calibration error, log loss.
@@ -443,7 +443,7 @@ class CanonicalSpace:
             "weights": self.weighting,
             "ridge": list(self.ridge),
             "unpaired": list(self.unpaired),
-            "temperature": self.temperature,
+            "log_odds_scale": self.log_odds_scale,
             "count": self.count,
             "metadata": metadata,
         }
@@ -483,13 +483,13 @@ class CanonicalSpace:
                 metadata=config["metadata"],
                 x_map=_saved_map(config, arrays, "x_map"),
                 y_map=_saved_map(config, arrays, "y_map"),
-                temperature=float(config["temperature"]),
+                log_odds_scale=float(config["log_odds_scale"]),
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{directory} is not a canonical space: {error!r}") from None
 
     def _warn(self, score: Score) -> None:
-        if score == "log_odds" and self.held_out_correlations is None and self.temperature == 1:
+        if score == "log_odds" and self.held_out_correlations is None and self.log_odds_scale == 1:
             warnings.warn(
                 "log odds use training correlations, which overstate: fit moments of at least two folds that hold "
                 "rows, or calibrate the space with held-out pairs",

@@ -24,6 +24,8 @@ def small(tmp_path_factory):
     return folder
 
 
+# So few pairs show nothing, and the fit says so.
+@pytest.mark.filterwarnings("ignore::canonsim.NoSignalWarning")
 def test_it_writes_numbers_a_page_and_a_space_without_a_network(small, tmp_path, capsys, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no network in this test")
