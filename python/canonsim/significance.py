@@ -9,11 +9,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from canonsim.isotonic import nonincreasing
+
 Vector = npt.NDArray[np.float64]
 
 # Probability with which unrelated sides stay below the noise floor at one ridge. Where the best of several ridges is
 # taken, it is about 0.95.
 _FLOOR = 0.99
+# Standard errors to either side of 95 % of a normal distribution.
+_TWO_SIDED = 1.96
 # Draws of the distributions under chance: their tails at 2.5 % are then known to 7 % of themselves.
 _DRAWS = 8000
 
@@ -23,9 +27,11 @@ class NoSignalWarning(UserWarning):
 
 
 class Signal(NamedTuple):
-    """How many canonical directions carry signal: a median-unbiased estimate, and a 95 % confidence interval.
+    """How many canonical directions carry signal, of the whole fit, also where fewer directions are kept.
 
-    ``directions``, ``low`` and ``high`` are of the whole fit, also where fewer directions are kept.
+    ``directions`` is a median-unbiased estimate. There are at least ``low``, with 97.5 % confidence. Beyond ``high``,
+    with the same confidence, directions have correlations below the noise of a single one: whether there are any cannot
+    be told.
     """
 
     directions: int
@@ -71,7 +77,8 @@ def significance(cross: Vector, x: Vector, y: Vector, effective_count: float) ->
     factor that the folds tell: the mean of n times the squared standard errors, at least 1. Directions k + 1 to R
     carry no signal if the largest partial sum of their standardised correlations, ``max_m sum_{j <= m} z_{k + j} /
     sqrt(m)``, is one of chance. The number of signal directions is the smallest k that such a test does not reject, at
-    levels of 2.5 %, 50 % and 97.5 % (test inversion): there are at least ``low``, with 97.5 % confidence.
+    a level of 50 %, and there are at least as many as at a level of 2.5 % (test inversion). The upper end counts the
+    directions whose isotonic mean lies less than 1.96 of its standard errors below the chance level of one direction.
 
     Parameters
     ----------
@@ -94,8 +101,9 @@ def significance(cross: Vector, x: Vector, y: Vector, effective_count: float) ->
     unit = float(np.sqrt(2 * max(1.0, float(spread.mean())) / effective_count))
     floor = float(np.quantile(_prefix_means(directions), _FLOOR)) * unit
     tails = _tail_statistics(raw / unit)
-    counts = [_first_at_chance(tails, level) for level in (0.5, 0.975, 0.025)]
-    return Significance(min(floor, 1.0), errors, Signal(*counts))
+    estimate, low = (_first_at_chance(tails, level) for level in (0.5, 0.975))
+    high = max(estimate, _not_below_noise(raw / unit))
+    return Significance(min(floor, 1.0), errors, Signal(estimate, low, high))
 
 
 def above_chance(held_out_correlations: Vector, count: float) -> int:
@@ -142,6 +150,14 @@ def _first_at_chance(tails: Vector, level: float) -> int:
     limits = _chance_tails(_padded(directions), level)[directions - 1 :: -1]
     at_chance = np.flatnonzero(tails <= limits)
     return int(at_chance[0]) if len(at_chance) else directions
+
+
+def _not_below_noise(z: Vector) -> int:
+    """How many directions may have a mean of 1 or more, each pool of the isotonic regression taken by its own mean."""
+    means, pool = np.unique(-nonincreasing(z), return_inverse=True)
+    sizes = np.bincount(pool)
+    may_be = -means + _TWO_SIDED / np.sqrt(sizes) >= 1
+    return int(sizes[: len(sizes) if may_be.all() else int(may_be.argmin())].sum())
 
 
 def _padded(directions: int) -> int:

@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from canonsim.isotonic import nonincreasing
 from canonsim.moments import PairedMoments, merge
 from canonsim.scoring import information
-from canonsim.sides.maxvar import Array, Covariance, JointDirections, Names, Training, nonincreasing
+from canonsim.sides.maxvar import Array, Covariance, JointDirections, Names, Training
 from canonsim.sides.moments import MultiMoments
 
 Ridges: TypeAlias = dict[str, float]

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from canonsim.isotonic import nonincreasing
 from canonsim.moments import PairedMoments, SideMoments
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -185,21 +186,3 @@ def _signs(projection: Array) -> Array:
         return np.ones(projection.shape[1])
     leading = projection[np.abs(projection).argmax(axis=0), np.arange(projection.shape[1])]
     return np.where(leading < 0, -1.0, 1.0)
-
-
-def nonincreasing(values: Array) -> Array:
-    """The nonincreasing sequence closest to ``values`` in least squares: pool adjacent violators (Barlow et al. 1972).
-
-    Examples
-    --------
-    >>> nonincreasing(np.array([5.0, 1.0, 3.0, 2.0, 0.0]))
-    array([5., 2., 2., 2., 0.])
-    """
-    pools: list[tuple[float, int]] = []
-    for value in values.tolist():
-        total, size = value, 1
-        while pools and pools[-1][0] / pools[-1][1] < total / size:
-            before, length = pools.pop()
-            total, size = total + before, size + length
-        pools.append((total, size))
-    return np.array([total / size for total, size in pools for _ in range(size)])
