@@ -49,9 +49,12 @@ def test_projection_takes_both_shapes_of_answers(model_folder, monkeypatch):
     np.testing.assert_array_equal(encoder.encode(TEXTS), expected)
 
 
-def test_siglip_gets_text_padded_to_full_length(model_folder):
+def test_siglip_gets_text_padded_to_full_length_and_no_mask(model_folder):
     encoder = TextEncoder.from_pretrained(model_folder("siglip"), pooling="projection")
-    assert encoder.collate(["a dog"])["input_ids"].shape == (1, 16)
+    batch = encoder.collate(["a dog"])
+    assert batch["input_ids"].shape == (1, 16)
+    expected = encoder.module.get_text_features(input_ids=batch["input_ids"]).pooler_output
+    torch.testing.assert_close(encoder(batch), expected)
 
 
 def test_the_config_says_how_the_encoder_was_made(model_folder):

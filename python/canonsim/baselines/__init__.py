@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from canonsim.baselines.asif import ASIF
 from canonsim.baselines.baseline import Baseline
+from canonsim.baselines.clip import ClipBaseline
 from canonsim.baselines.contrastive import ContrastiveHeads
 from canonsim.baselines.pls import PLS
 from canonsim.baselines.procrustes import Procrustes
 from canonsim.baselines.ridge import RidgeMap
 from canonsim.baselines.unridged import UnridgedCSA
 
-__all__ = ["ASIF", "PLS", "Baseline", "ContrastiveHeads", "Procrustes", "RidgeMap", "UnridgedCSA"]
+__all__ = ["ASIF", "PLS", "Baseline", "ClipBaseline", "ContrastiveHeads", "Procrustes", "RidgeMap", "UnridgedCSA"]

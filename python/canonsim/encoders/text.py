@@ -79,7 +79,6 @@ class TextEncoder(PretrainedEncoder):
                 raise ValueError(f"the tokenizer of {name!r} has neither a padding nor an end token")
             tokenizer.pad_token = tokenizer.eos_token
         length = _max_length(tokenizer, model.config) if max_length is None else max_length
-        full = model.config.model_type.startswith(_FULL_LENGTH)
         config = {
             "class": cls.__name__,
             "name": name,
@@ -88,15 +87,20 @@ class TextEncoder(PretrainedEncoder):
             "normalize": normalize,
             "max_length": length,
         }
-        return cls(model, _CollateTexts(tokenizer, length, full_length=full), kind="text", config=config, probe="a")
+        collate = _CollateTexts(tokenizer, length, full_length=_is_full_length(model))
+        return cls(model, collate, kind="text", config=config, probe="a")
 
     def features(self, batch: Batch) -> torch.Tensor:
         """Pooled features (n, dim), not normalised."""
         assert isinstance(batch, dict)
+        model: Any = self.module
+        function = model.get_text_features if self.pooling == "projection" else model.forward
+        inputs = accepted(function, batch)
+        if _is_full_length(model):
+            inputs.pop("attention_mask", None)
         if self.pooling == "projection":
-            function: Any = self.module.get_text_features
-            return pool.projected(function(**accepted(function, batch)))
-        output = self.module(**accepted(self.module.forward, batch))
+            return pool.projected(function(**inputs))
+        output = model(**inputs)
         if self.pooling == "pooler":
             return pool.pooler_output(output)
         mask = batch["attention_mask"]
@@ -104,6 +108,10 @@ class TextEncoder(PretrainedEncoder):
             return pool.mean_tokens(output.last_hidden_state, mask)
         token = pool.first_token if self.pooling == "cls" else pool.last_token
         return token(output.last_hidden_state, mask)
+
+
+def _is_full_length(model: Any) -> bool:
+    return bool(model.config.model_type.startswith(_FULL_LENGTH))
 
 
 def _max_length(tokenizer: Any, config: Any) -> int | None:
