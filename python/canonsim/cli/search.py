@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from canonsim.cli.galleries import find_files, read_items
 from canonsim.cli.pairs import add_loading, recorded_encoders
 
 if TYPE_CHECKING:
@@ -15,13 +16,6 @@ _EXAMPLES = """examples:
   canonsim search model pictures/ "a red apple" "two people dancing"
   canonsim search model scans/ "three cars ahead" -k 3
 """
-
-_SUFFIXES = {
-    "image": {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"},
-    "audio": {".wav", ".flac", ".ogg", ".mp3"},
-    "points": {".bin", ".pcd", ".ply"},
-    "text": {".txt"},
-}
 
 
 def add_to(commands: Any) -> None:
@@ -61,9 +55,8 @@ def run(options: argparse.Namespace) -> None:
     text_encoder, gallery_encoder = sides[text_is_x], sides[not text_is_x]
     if text_encoder is None or gallery_encoder is None:
         raise ValueError(f"{options.model} was fitted on ready features: it does not say how to encode a gallery")
-    files = _files(Path(options.gallery), gallery_encoder.kind)
-    items: list[Any] = [file.read_text("utf-8") for file in files] if gallery_encoder.kind == "text" else list(files)
-    gallery = gallery_encoder.encode(items, batch_size=options.batch_size, progress=True)
+    files = find_files(Path(options.gallery), gallery_encoder.kind)
+    gallery = gallery_encoder.encode(read_items(files, gallery_encoder.kind), options.batch_size, progress=True)
     queries = text_encoder.encode(options.queries, batch_size=options.batch_size)
     retriever = Retriever(space, side="y" if text_is_x else "x").add(gallery, ids=files)
     best = retriever.search(queries, min(options.k, len(files)))
@@ -71,13 +64,3 @@ def run(options: argparse.Namespace) -> None:
         print(f"\n{text}")
         for file, nats in zip(found, odds, strict=True):
             print(f"  {nats:+7.2f}  {file.relative_to(options.gallery)}")
-
-
-def _files(folder: Path, kind: str) -> list[Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    suffixes = _SUFFIXES[kind]
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not files:
-        raise ValueError(f"{folder} holds no {kind} files ({', '.join(sorted(suffixes))})")
-    return files

@@ -58,7 +58,7 @@ class FeaturePairs(PairDataset):
 
     def __init__(self, x: Source, y: Source) -> None:
         self._sources = x, y
-        self.x, self.y = _open(x, "x"), _open(y, "y")
+        self.x, self.y = open_features(x, "x"), open_features(y, "y")
         if len(self.x) != len(self.y):
             raise ValueError(f"{_name(x, 'x')} has {len(self.x)} rows, but {_name(y, 'y')} has {len(self.y)}")
         if not len(self.x):
@@ -80,7 +80,8 @@ def _name(source: Source, side: str) -> str:
     return f"{side} ({source})" if isinstance(source, (str, os.PathLike)) else side
 
 
-def _open(source: Source, side: str) -> Rows:
+def open_features(source: Source, side: str) -> Rows:
+    """Features of one side (n, d); sources and errors as of `FeaturePairs`."""
     name = _name(source, side)
     rows = _read(os.fspath(source), name) if isinstance(source, (str, os.PathLike)) else source
     check_rows(rows, name)
