@@ -10,11 +10,12 @@ import numpy as np
 
 from canonsim import _native
 from canonsim.maps import FeatureMap
+from canonsim.maps.feature_map import check_map
 from canonsim.moments import PairedMoments
 from canonsim.rows import Ids, Rows
 from canonsim.scoring import Weights
 from canonsim.significance import NoSignalWarning, Significance, significance
-from canonsim.space import CanonicalSpace, check_map
+from canonsim.space import CanonicalSpace
 
 Ridge: TypeAlias = float | tuple[float, float] | Literal["auto", "oas", "ledoit-wolf"]
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from canonsim import model_files, scoring
 from canonsim.calibration import PairScores, fit_scale, score_pairs
 from canonsim.embedding import all_pairs, embed, project, row_by_row
-from canonsim.maps import FeatureMap, from_saved
-from canonsim.maps.feature_map import check_is_map
+from canonsim.maps import FeatureMap
 from canonsim.metrics.calibration import CalibrationSummary, calibration_summary
 from canonsim.rows import Ids, Rows, check_rows, is_tensor, result_dtype
 from canonsim.scoring import Score, Side, Weights
 from canonsim.significance import Signal, Significance
+from canonsim.space_state import check, from_saved, to_saved
 from canonsim.top_k import top_k
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import torch
 
     from canonsim.module import CanonicalModule
-
-_VECTORS = ("x_mean", "y_mean", "x_std", "y_std", "correlations", "weights")
-_ARRAYS = (*_VECTORS, "x_projection", "y_projection")
 
 
 class CanonicalSpace:
@@ -127,43 +124,8 @@ class CanonicalSpace:
         self.x_map = x_map
         self.y_map = y_map
         self.log_odds_scale = log_odds_scale
-        self._check()
+        check(self)
         self._sides: dict[object, tuple[Side, Side]] = {None: self._make_sides()}
-
-    def _check(self) -> None:
-        """Refuse arrays that no fit gives: what comes from a file is not trusted."""
-        r = len(self.correlations)
-        held_out = self.held_out_correlations
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("x_std", "y_std", "weights", "correlations"), (r,))
-        shapes |= {"x_projection": (len(self.x_mean), r), "y_projection": (len(self.y_mean), r)}
-        for name in _ARRAYS:
-            array = getattr(self, name)
-            if array.dtype != np.float64 or array.shape != shapes.get(name, (array.size,)):
-                raise ValueError(f"{name} must be f64 of shape {shapes.get(name)}, got {array.dtype} {array.shape}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} holds values that are not finite")
-        if held_out is not None:
-            ordered = held_out.shape == (r,) and bool((np.diff(held_out) <= 0).all())
-            if held_out.dtype != np.float64 or not ordered or not ((held_out >= 0) & (held_out < 1)).all():
-                raise ValueError("held_out_correlations must be (r,) f64, nonincreasing, in [0, 1)")
-        if not ((self.correlations >= 0) & (self.correlations <= 1)).all() or (np.diff(self.correlations) > 0).any():
-            raise ValueError("correlations must be nonincreasing, in [0, 1]")
-        check_map(self.x_map, "x_map", len(self.x_mean))
-        check_map(self.y_map, "y_map", len(self.y_mean))
-        if not all(np.isfinite(value) and value >= 0 for value in (*self.ridge, self.log_odds_scale)):
-            raise ValueError(
-                f"ridge and log_odds_scale must be finite and at least 0, got {self.ridge} and {self.log_odds_scale}"
-            )
-        if not all(0 <= value <= 1 for value in self.unpaired):
-            raise ValueError(f"unpaired must lie in [0, 1], got {self.unpaired}")
-        if self.significance is not None:
-            self.significance.check(r)
-        if self.count < 2:
-            raise ValueError(f"count must be at least 2, got {self.count}")
-        if any((getattr(self, name) < 0).any() for name in ("weights", "x_std", "y_std")):
-            raise ValueError("weights and standard deviations must not be negative")
-        if self.weighting not in ("held-out", "training", "equal"):
-            raise ValueError(f"weighting must be 'held-out', 'training' or 'equal', got {self.weighting!r}")
 
     def _make_sides(self) -> tuple[Side, Side]:
         held_out = self.held_out_correlations
@@ -435,28 +397,8 @@ class CanonicalSpace:
         metadata : mapping, optional
             JSON-able entries to be kept with the model beside those of ``space.metadata``.
         """
-        metadata = {**self.metadata, **(metadata or {})}
-        config = {
-            "x_dim": self.x_dim,
-            "y_dim": self.y_dim,
-            "n_components": self.n_components,
-            "weights": self.weighting,
-            "ridge": list(self.ridge),
-            "unpaired": list(self.unpaired),
-            "log_odds_scale": self.log_odds_scale,
-            "count": self.count,
-            "metadata": metadata,
-        }
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        if self.held_out_correlations is not None:
-            arrays["held_out_correlations"] = self.held_out_correlations
-        if self.significance is not None:
-            config["noise_floor"], config["signal"] = self.significance.noise_floor, list(self.significance.signal)
-            arrays["standard_errors"] = self.significance.standard_errors
-        for side, feature_map in (("x_map", self.x_map), ("y_map", self.y_map)):
-            if feature_map is not None:
-                config[side] = feature_map.config
-                arrays |= {f"{side}.{name}": array for name, array in feature_map.arrays.items()}
+        arrays, config = to_saved(self)
+        config["metadata"] = {**self.metadata, **(metadata or {})}
         model_files.save(directory, arrays, config)
 
     @classmethod
@@ -472,19 +414,7 @@ class CanonicalSpace:
         """
         arrays, config = model_files.load(directory)
         try:
-            return cls(
-                **{name: arrays[name] for name in _ARRAYS},
-                held_out_correlations=arrays.get("held_out_correlations"),
-                weighting=config["weights"],
-                ridge=(float(config["ridge"][0]), float(config["ridge"][1])),
-                unpaired=(float(config["unpaired"][0]), float(config["unpaired"][1])),
-                count=int(config["count"]),
-                significance=_saved_significance(config, arrays),
-                metadata=config["metadata"],
-                x_map=_saved_map(config, arrays, "x_map"),
-                y_map=_saved_map(config, arrays, "y_map"),
-                log_odds_scale=float(config["log_odds_scale"]),
-            )
+            return cls(**from_saved(arrays, config))
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{directory} is not a canonical space: {error!r}") from None
 
@@ -526,25 +456,3 @@ class CanonicalSpace:
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
         return row_by_row(x, x_side, y, y_side, score, result_dtype(x, y))
-
-
-def check_map(feature_map: FeatureMap | None, argument: str, width: int) -> None:
-    """Refuse what is no feature map, or gives rows of another width than there are moments of."""
-    check_is_map(feature_map, argument)
-    if feature_map is not None and feature_map.out_dim != width:
-        raise ValueError(f"{argument} gives rows of width {feature_map.out_dim}, but the moments are of width {width}")
-
-
-def _saved_significance(config: Mapping[str, Any], arrays: Mapping[str, Any]) -> Significance | None:
-    if "signal" not in config:
-        return None
-    signal = Signal(*(int(number) for number in config["signal"]))
-    return Significance(float(config["noise_floor"]), arrays["standard_errors"], signal)
-
-
-def _saved_map(config: Mapping[str, Any], arrays: Mapping[str, Any], side: str) -> FeatureMap | None:
-    if side not in config:
-        return None
-    prefix = f"{side}."
-    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return from_saved(config[side], own)

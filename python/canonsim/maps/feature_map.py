@@ -134,3 +134,10 @@ def checked_count(value: Any, argument: str) -> int:
     if value < 1:
         raise ValueError(f"{argument} must be at least 1, got {value}")
     return int(value)
+
+
+def check_map(feature_map: FeatureMap | None, argument: str, width: int) -> None:
+    """Refuse what is no feature map, or gives rows of another width than there are moments of."""
+    check_is_map(feature_map, argument)
+    if feature_map is not None and feature_map.out_dim != width:
+        raise ValueError(f"{argument} gives rows of width {feature_map.out_dim}, but the moments are of width {width}")
