@@ -37,6 +37,14 @@ class Pairs:
         return self.x[rows], self.y[rows], self.ids[rows]
 
 
+def read(named: list[Path] | None) -> list[Pairs]:
+    """The data sets named on a command line: folders, and ``clipart``, which is the default."""
+    sets = [clipart() if str(name) == "clipart" else from_folder(name) for name in named or [Path("clipart")]]
+    if len({data.name for data in sets}) < len(sets):
+        raise SystemExit(f"--data must name folders of different names, got {', '.join(data.name for data in sets)}")
+    return sets
+
+
 def from_folder(folder: Path) -> Pairs:
     """Read ``x.npy`` and ``y.npy`` (or the files of flickr8k) and, where there is one, ``split.npz``.
 

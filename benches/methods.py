@@ -37,12 +37,12 @@ class Method:
     fits: Callable[[Rows], Iterator[Fitted]]
 
 
-def space_of(rows: Rows, **options: Any) -> canonsim.CanonicalSpace:
-    """The canonical space of training rows."""
+def moments_of(rows: Rows, folds: int = 5) -> canonsim.PairedMoments:
+    """The moments of training rows."""
     x, y, ids = rows
-    moments = canonsim.PairedMoments(x.shape[1], y.shape[1])
+    moments = canonsim.PairedMoments(x.shape[1], y.shape[1], folds)
     moments.update(x, y, ids=ids)
-    return canonsim.fit(moments, **options)
+    return moments
 
 
 def ridge_of(space: canonsim.CanonicalSpace) -> str:
@@ -51,21 +51,33 @@ def ridge_of(space: canonsim.CanonicalSpace) -> str:
     return f"ridge {x:g}" if x == y else f"ridge {x:g}, {y:g}"
 
 
+def by_log_odds(space: canonsim.CanonicalSpace) -> Fitted:
+    """The log odds of a space as a method."""
+    return Fitted(ridge_of(space), space.log_odds, space.log_odds_pairwise)
+
+
+def by_similarity(space: canonsim.CanonicalSpace) -> Fitted:
+    """The similarity of a space as a method."""
+    return Fitted(ridge_of(space), space.similarity, space.similarity_pairwise)
+
+
 def log_odds(rows: Rows) -> Iterator[Fitted]:
     """Log odds with the automatic ridge."""
-    space = space_of(rows)
-    yield Fitted(ridge_of(space), space.log_odds, space.log_odds_pairwise)
+    yield by_log_odds(canonsim.fit(moments_of(rows)))
 
 
 def held_out_cosine(rows: Rows) -> Iterator[Fitted]:
     """The cosine with held-out weights and the automatic ridge."""
-    space = space_of(rows)
-    yield Fitted(ridge_of(space), space.similarity, space.similarity_pairwise)
+    yield by_similarity(canonsim.fit(moments_of(rows)))
 
 
 def paper_weights(rows: Rows) -> Iterator[Fitted]:
     """The weighted cosine of the paper with the automatic ridge."""
-    space = space_of(rows, n_components=None, weights="training")
+    yield from cuts(canonsim.fit(moments_of(rows), n_components=None, weights="training"))
+
+
+def cuts(space: canonsim.CanonicalSpace) -> Iterator[Fitted]:
+    """The similarity over the first directions, for several numbers of them."""
     most = space.n_components
     for s in (*(count for count in COUNTS if count < most), most):
         cut = space.truncate(s)
@@ -85,11 +97,13 @@ def _rival(name: str, settings: dict[str, Callable[[], Baseline]]) -> Method:
     return Method(name, ours=False, fits=partial(baseline, settings))
 
 
+UNRIDGED = _rival("CSA, no ridge", {f"s = {s or 'all'}": partial(UnridgedCSA, s) for s in (*COUNTS, None)})
+
 METHODS = (
     Method("log odds", ours=True, fits=log_odds),
     Method("held-out cosine", ours=True, fits=held_out_cosine),
     Method("paper's weights, auto ridge", ours=True, fits=paper_weights),
-    _rival("CSA, no ridge", {f"s = {s or 'all'}": partial(UnridgedCSA, s) for s in (*COUNTS, None)}),
+    UNRIDGED,
     _rival("ASIF", {f"k = {k}, p = {p}": partial(ASIF, k, p) for k, p in ((800, 8), (100, 4), (50, 2))}),
     _rival("Procrustes", {"": Procrustes}),
     _rival("PLS", {f"r = {r}": partial(PLS, r) for r in COUNTS}),

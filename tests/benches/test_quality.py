@@ -69,6 +69,16 @@ def test_without_a_split_the_parts_are_fixed_and_share_no_row(feature_sets, tmp_
     np.testing.assert_array_equal(first.test, again.test)
 
 
+def test_data_sets_of_one_name_are_refused(feature_sets, tmp_path):
+    for folder in ("a/same", "b/same"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in "xy":
+            np.save(tmp_path / folder / f"{name}.npy", np.ones((20, 2)))
+    assert [data.name for data in feature_sets.read([tmp_path / "a/same"])] == ["same"]
+    with pytest.raises(SystemExit, match="different names, got same, same"):
+        feature_sets.read([tmp_path / "a/same", tmp_path / "b/same"])
+
+
 def test_bad_folders_are_named(feature_sets, tmp_path):
     with pytest.raises(SystemExit, match=r"neither x.npy and y.npy nor image_efflite0.npy"):
         feature_sets.from_folder(tmp_path)
