@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
-from processes import kill_myself
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 import canonsim
 from canonsim.lightning import CSACallback, DualEncoder
+from processes import kill_myself
 
 # On two ranks: 49 rows in 13 batches on rank 0, 48 in 12 on rank 1.
 ROWS, BATCH = 97, 4

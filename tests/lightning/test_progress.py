@@ -2,10 +2,10 @@
 
 import numpy as np
 import passes
-import processes
 import pytest
 import torch
 
+import processes
 from canonsim.lightning import CSACallback, DualEncoder
 
 

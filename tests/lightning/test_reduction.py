@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import passes
-import processes
 import pytest
 
+import processes
 from canonsim import CanonicalSpace, PairedMoments
 
 REFUSED = {

@@ -3,7 +3,6 @@
 import lightning.pytorch as pl
 import numpy as np
 import passes
-import processes
 import pytest
 import torch
 import trainings
@@ -11,6 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 import canonsim
+import processes
 from canonsim.lightning import CSACallback
 
 # A resumed training writes its checkpoints beside those of the killed one.

@@ -4,10 +4,10 @@ import lightning.pytorch as pl
 import passes
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from processes import kill_myself
 from torch.utils.data import DataLoader
 
 from canonsim.lightning import CSACallback
+from processes import kill_myself
 
 EPOCHS, BATCHES = 3, 13  # 97 rows in batches of 8
 
