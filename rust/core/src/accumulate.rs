@@ -127,7 +127,7 @@ impl Moments {
             fill(i, &mut row);
             off.iter_mut().zip(&row).zip(&near).for_each(|((o, &v), m)| *o += w / weight * (v.into() - m));
             if let Some(fourth) = &mut self.fourth {
-                fourth.add(&kernel, &row, w);
+                fourth.add(&kernel, &row, &[w]);
             }
         }
         let mean: Vec<f64> = near.iter().zip(&off).map(|(m, o)| m + o).collect();

@@ -66,12 +66,12 @@ impl Fourth {
         empty
     }
 
-    /// Adds a row of this weight.
-    pub fn add<T: Float>(&mut self, kernel: &Kernel<T>, row: &[T], weight: f64) {
-        let mut start = 0;
+    /// Adds a few rows (n, d) of these weights (n,).
+    pub fn add<T: Float>(&mut self, kernel: &Kernel<T>, rows: &[T], weights: &[f64]) {
+        let (mut start, width) = (0, self.centre.len());
         for (&end, fourth) in self.ends.iter().zip(&mut self.fourths) {
-            let square = kernel.cube(&row[start..end], &self.centre[start..end], weight, &mut self.cubes[start..end]);
-            *fourth += weight * square * square;
+            let (centre, cubes) = (&self.centre[start..end], &mut self.cubes[start..end]);
+            *fourth += kernel.cube(&rows[start..], width, centre, weights, cubes);
             start = end;
         }
     }
@@ -189,7 +189,7 @@ mod tests {
         let weights: Vec<f64> = (0..n).map(|i| 1.0 + noise(3 * i).abs()).collect();
         let direct = |centre: &[f64]| {
             let mut sums = Fourth::new(&[3, 4]).empty(centre);
-            rows.iter().zip(&weights).for_each(|(row, &w)| sums.add(&f64::kernel(), row, w));
+            rows.iter().zip(&weights).for_each(|(row, &w)| sums.add(&f64::kernel(), row, &[w]));
             sums
         };
         let weight: f64 = weights.iter().sum();
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn what_overflows_stays_infinite() {
         let mut sums = Fourth::new(&[2]);
-        sums.add(&f64::kernel(), &[1e120, -1e120], 1.0);
+        sums.add(&f64::kernel(), &[1e120, -1e120], &[1.0]);
         sums.join(&Fourth::new(&[2]));
         let second = Second { weight: 1.0, mean: &[1e120, -1e120], scatter: &[] };
         assert!(sums.about(&[1.0, 2.0], second).fourths().iter().all(|v| v.is_infinite()));

@@ -54,8 +54,8 @@ pub(crate) struct Kernel<T: 'static> {
 pub(super) type Tile<T> = unsafe fn(usize, &[T], &[T], usize, &[T], &mut [f64]);
 /// (rows, shift, panel stride, panels, tally, sums)
 pub(super) type Pack<T> = unsafe fn(&[T], &[T], usize, &mut [T], &mut Tally<T>, &mut [f64]);
-/// (row, centre, weight, cubes), gives the square of the distance
-pub(super) type Cube<T> = unsafe fn(&[T], &[f64], f64, &mut [f64]) -> f64;
+/// (rows, width, centre, weights, cubes), gives the sum of weighted fourth powers
+pub(super) type Cube<T> = unsafe fn(&[T], usize, &[f64], &[f64], &mut [f64]) -> f64;
 /// (sums, up, down, ups, downs, scatter)
 pub(super) type Settle = unsafe fn(&[f64], f64, f64, &[f64], &[f64], &mut [f64]);
 
@@ -87,10 +87,11 @@ impl<T: Float> Kernel<T> {
         unsafe { (self.pack)(rows, shift, stride, data, tally, sums) }
     }
 
-    /// The square of the distance of a row (d,) from a centre; `cubes += weight * square * (row - centre)`.
-    pub fn cube(&self, row: &[T], centre: &[f64], weight: f64, cubes: &mut [f64]) -> f64 {
+    /// The sum of `weight * |z|^4` over the first columns z of a few rows of some width, less a centre as long as they are;
+    /// `cubes += weight * |z|^2 z`.
+    pub fn cube(&self, rows: &[T], width: usize, centre: &[f64], weights: &[f64], cubes: &mut [f64]) -> f64 {
         // SAFETY: as for `pack`.
-        unsafe { (self.cube)(row, centre, weight, cubes) }
+        unsafe { (self.cube)(rows, width, centre, weights, cubes) }
     }
 
     /// `scatter += sums + up * ups - down * downs`, as far as `scatter` goes.

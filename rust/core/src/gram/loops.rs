@@ -11,6 +11,9 @@ pub(super) const ROWS_PACKED: usize = 8;
 /// of the processor's own prefetching.
 const AHEAD: usize = 6;
 
+/// Columns whose fourth powers are summed side by side.
+const CUBED: usize = 32;
+
 /// What packing learns of the deviations of each column, in their own precision: enough to judge whether it serves.
 pub(crate) struct Tally<T> {
     /// A deviation of largest magnitude, (d,).
@@ -107,22 +110,35 @@ pub(super) fn add_widened<T: Float>(sums: &[T], out: &mut [f64]) {
 
 /// [`super::kernel::Kernel::cube`] in plain Rust.
 #[inline(always)]
-pub(super) fn cube<T: Float>(row: &[T], centre: &[f64], weight: f64, cubes: &mut [f64]) -> f64 {
-    // Sums side by side, so that they vectorise.
-    const LANES: usize = 32;
-    let mut sums = [0.0; LANES];
-    for (values, centre) in row.chunks(LANES).zip(centre.chunks(LANES)) {
-        for ((sum, value), c) in sums.iter_mut().zip(values).zip(centre) {
-            let distance = (*value).into() - c;
-            *sum += distance * distance;
+pub(super) fn cube<T: Float>(rows: &[T], width: usize, centre: &[f64], weights: &[f64], cubes: &mut [f64]) -> f64 {
+    let mut fourths = 0.0;
+    for (row, weight) in rows.chunks(width).zip(weights) {
+        let row = &row[..centre.len()];
+        let (values, rest) = row.as_chunks::<CUBED>();
+        let (centres, centre_rest) = centre.as_chunks::<CUBED>();
+        // Sums side by side, so that they vectorise.
+        let mut sums = [0.0; CUBED];
+        for (values, centre) in values.iter().zip(centres) {
+            for lane in 0..CUBED {
+                let distance = values[lane].into() - centre[lane];
+                sums[lane] += distance * distance;
+            }
+        }
+        let square = |(value, c): (&T, &f64)| ((*value).into() - c) * ((*value).into() - c);
+        let square = sums.iter().sum::<f64>() + rest.iter().zip(centre_rest).map(square).sum::<f64>();
+        let scale = weight * square;
+        fourths += scale * square;
+        let (whole, cubes_rest) = cubes.as_chunks_mut::<CUBED>();
+        for ((cubes, values), centre) in whole.iter_mut().zip(values).zip(centres) {
+            for lane in 0..CUBED {
+                cubes[lane] += scale * (values[lane].into() - centre[lane]);
+            }
+        }
+        for ((cube, value), c) in cubes_rest.iter_mut().zip(rest).zip(centre_rest) {
+            *cube += scale * ((*value).into() - c);
         }
     }
-    let square = sums.iter().sum::<f64>();
-    let scaled = weight * square;
-    for ((cube, value), c) in cubes.iter_mut().zip(row).zip(centre) {
-        *cube += scaled * ((*value).into() - c);
-    }
-    square
+    fourths
 }
 
 /// [`super::kernel::Kernel::settle`] in plain Rust.
@@ -138,8 +154,14 @@ pub(super) fn settle(sums: &[f64], up: f64, down: f64, ups: &[f64], downs: &[f64
 macro_rules! vector_loops {
     ($pack:ident, $settle:ident, $cube:ident, $feature:literal) => {
         #[target_feature(enable = $feature)]
-        pub(super) fn $cube<T: Float>(row: &[T], centre: &[f64], weight: f64, cubes: &mut [f64]) -> f64 {
-            cube(row, centre, weight, cubes)
+        pub(super) fn $cube<T: Float>(
+            rows: &[T],
+            width: usize,
+            centre: &[f64],
+            weights: &[f64],
+            cubes: &mut [f64],
+        ) -> f64 {
+            cube(rows, width, centre, weights, cubes)
         }
 
         #[target_feature(enable = $feature)]

@@ -193,13 +193,20 @@ mod tests {
                 kernel.pack(few, &shift, stride, panels, &mut tally, &mut sums);
             }
             let centre: Vec<f64> = shift.iter().map(|&v| v.into()).collect();
-            let mut cubes = vec![0.0; d];
-            let square = kernel.cube(&rows[..d], &centre, 0.5, &mut cubes);
-            let expected_square: f64 = (0..d).map(|i| (rows[i].into() - centre[i]).powi(2)).sum();
-            assert!((square - expected_square).abs() <= 1e-12 * expected_square, "{}: square", kernel.name);
-            for (i, cube) in cubes.iter().enumerate() {
-                let expected = 0.5 * square * (rows[i].into() - centre[i]);
-                assert!((cube - expected).abs() <= 1e-12 * expected_square.powf(1.5), "{}: cubes", kernel.name);
+            let weights: Vec<f64> = (0..n).map(|i| 1.0 + noise(i).abs()).collect();
+            let part = d.div_ceil(2);
+            let mut cubes = vec![0.0; part];
+            let fourths = kernel.cube(&rows, d, &centre[..part], &weights, &mut cubes);
+            let (mut expected_fourths, mut expected_cubes) = (0.0, vec![0.0; part]);
+            for (row, weight) in rows.chunks(d).zip(&weights) {
+                let z: Vec<f64> = row[..part].iter().zip(&centre).map(|(&v, c)| v.into() - c).collect();
+                let square: f64 = z.iter().map(|v| v * v).sum();
+                expected_fourths += weight * square * square;
+                expected_cubes.iter_mut().zip(&z).for_each(|(cube, v)| *cube += weight * square * v);
+            }
+            assert!((fourths - expected_fourths).abs() <= 1e-12 * expected_fourths, "{}: fourths", kernel.name);
+            for (cube, expected) in cubes.iter().zip(&expected_cubes) {
+                assert!((cube - expected).abs() <= 1e-12 * (1.0 + expected_fourths), "{}: cubes", kernel.name);
             }
             let block = Block { panels: &panels, depth: n, stride };
             let mut scatter = vec![0.0; triangle(d)];

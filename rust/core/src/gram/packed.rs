@@ -215,7 +215,7 @@ impl<T: Float> Deviations<T> {
                 fill(start + i, row);
             }
             if let Some(fourth) = &mut fourth {
-                few.chunks_exact(d).take(count).for_each(|row| fourth.add(kernel, row, 1.0));
+                fourth.add(kernel, &few[..count * d], &[1.0; ROWS_PACKED][..count]);
             }
             let place = start - rows.start;
             let (seen, sums) = &mut halves[usize::from(place >= middle)];
