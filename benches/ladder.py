@@ -10,14 +10,12 @@ import numpy as np
 from methods import UNRIDGED, Fitted, Rows, by_log_odds, by_similarity, cuts, moments_of, ridge_of
 
 import canonsim
+from canonsim import _native
+from canonsim.scoring import LARGEST_CORRELATION
 from canonsim.tasks import Retriever
 
-RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Those that the automatic ridge chooses from."""
 FOR_THE_INVERSE = "1e-5"
 """A ridge as it is added where only the inverse is to exist."""
-BELOW_ONE = 1 - 1e-6
-"""Log odds divide by 1 - r^2."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,13 @@ def one_ridge(moments: canonsim.PairedMoments) -> float:
         assert found is not None
         return found
 
-    return max(RIDGES, key=information)
+    return max(_native.RIDGES, key=information)
 
 
 def overstated(rows: Rows, ridge: float) -> canonsim.CanonicalSpace:
     """The space whose log odds are those of training correlations and training variances."""
     space = canonsim.fit(moments_of(rows, folds=1), None, ridge, "training")
-    return space.replace(held_out_correlations=np.minimum(space.correlations, BELOW_ONE))
+    return space.replace(held_out_correlations=np.minimum(space.correlations, LARGEST_CORRELATION))
 
 
 def with_map(space: canonsim.CanonicalSpace) -> Fitted:

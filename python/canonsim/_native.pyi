@@ -6,13 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "FIRST_RIDGE",
+    "RIDGES",
     "Fit",
     "Moments",
+    "above_chance",
     "fit",
     "folds_of",
     "fourth_powers",
     "get_num_threads",
     "kernel_name",
+    "nonincreasing",
     "set_num_threads",
     "tile_rate",
 ]
@@ -22,6 +26,9 @@ _Matrix: TypeAlias = npt.NDArray[np.float64]
 _Rows: TypeAlias = npt.NDArray[Any]
 _Part: TypeAlias = tuple[int, _Vector, _Vector, _Vector, _Vector, _Vector, float]
 _Weights: TypeAlias = _Vector | None
+
+RIDGES: list[float]
+FIRST_RIDGE: float
 
 @final
 class Moments:
@@ -97,11 +104,13 @@ class Fit:
 def fit(
     moments: Moments, ridge: tuple[float, float] | str, unpaired: tuple[float, float] | str, rank: int | str | None
 ) -> Fit: ...
+def above_chance(correlations: _Vector, count: float) -> int: ...
 def folds_of(ids: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]: ...
 def fourth_powers(
     widths: list[int], part: _Part, from_centre: _Vector, to_centre: _Vector
 ) -> tuple[_Vector, _Vector]: ...
 def get_num_threads() -> int: ...
 def kernel_name() -> str: ...
+def nonincreasing(values: _Vector) -> _Vector: ...
 def set_num_threads(threads: int) -> None: ...
 def tile_rate(double: bool) -> float: ...

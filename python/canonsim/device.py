@@ -126,13 +126,8 @@ class DeviceMoments:
         )
         weights = np.repeat(counts[:, None].astype(np.float64), 2, axis=1)
         for k in range(self.folds):
-            finite = np.isfinite(cubes[k]).all() and np.isfinite(fourths[k]).all()
             part = (int(counts[k]), weights[k], means[k], scatters[k], cubes[k], fourths[k], self._roundoff)
-            cubes[k], fourths[k] = (
-                _native.fourth_powers([self.x_dim, self.y_dim], part, centres[k], means[k])
-                if finite
-                else (np.inf, np.inf)
-            )
+            cubes[k], fourths[k] = _native.fourth_powers([self.x_dim, self.y_dim], part, centres[k], means[k])
         state: dict[str, npt.NDArray[Any]] = {
             "counts": counts,
             "weights": weights,

@@ -24,7 +24,7 @@ Score: TypeAlias = Literal["similarity", "log_odds"]
 Weights: TypeAlias = Literal["held-out", "training", "equal"]
 
 # Log odds divide by 1 - r^2; no finite sample tells a correlation of 1 from this one.
-_LARGEST_CORRELATION = 1 - 1e-6
+LARGEST_CORRELATION = 1 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def side(
     root = np.sqrt(weights)
     ones = np.ones_like(root)
     gain, weight = (root * precision, ones) if weighting == "held-out" else (ones, root)
-    r = np.minimum(correlations, _LARGEST_CORRELATION)
+    r = np.minimum(correlations, LARGEST_CORRELATION)
     rest = 1 - r**2
     return Side(
         mean=mean,

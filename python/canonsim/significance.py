@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.isotonic import nonincreasing
+from canonsim import _native
 
 Vector = npt.NDArray[np.float64]
 
@@ -99,30 +99,11 @@ def significance(cross: Vector, x: Vector, y: Vector, effective_count: float) ->
     # The variance of a correlation r is (1 - r^2)^2 / n.
     spread = effective_count * (errors / np.maximum(1 - raw**2, 0.1)) ** 2
     unit = float(np.sqrt(2 * max(1.0, float(spread.mean())) / effective_count))
-    floor = float(np.quantile(_prefix_means(directions), _FLOOR)) * unit
+    median, surely, floor = _chance(_padded(directions))[:, :directions]
     tails = _tail_statistics(raw / unit)
-    estimate, low = (_first_at_chance(tails, level) for level in (0.5, 0.975))
+    estimate, low = (_first_at_chance(tails, limits) for limits in (median, surely))
     high = max(estimate, _not_below_noise(raw / unit))
-    return Significance(min(floor, 1.0), errors, Signal(estimate, low, high))
-
-
-def above_chance(held_out_correlations: Vector, count: float) -> int:
-    """How many directions have a held-out correlation above its standard error by chance, as the core counts them.
-
-    Parameters
-    ----------
-    held_out_correlations : (r,)
-        Nonincreasing. Equal ones were pooled by isotonic regression: the mean of m has the error ``1 / sqrt(n m)``.
-    count : float
-        Number of pairs n.
-
-    Examples
-    --------
-    >>> above_chance(np.array([0.9, 0.08, 0.08, 0.08, 0.08, 0.0]), 100)
-    5
-    """
-    values, sizes = np.unique(held_out_correlations, return_counts=True)
-    return int(sizes[values > 1 / np.sqrt(count * sizes)].sum())
+    return Significance(min(float(floor[-1]) * unit, 1.0), errors, Signal(estimate, low, high))
 
 
 def _correlations(cross: Vector, x: Vector, y: Vector) -> Vector:
@@ -144,17 +125,15 @@ def _tail_statistics(z: Vector) -> Vector:
     return np.array([(np.cumsum(z[k:]) / root[: len(z) - k]).max() for k in range(len(z))])
 
 
-def _first_at_chance(tails: Vector, level: float) -> int:
-    """The smallest k whose tail is no larger than chance makes it with this probability."""
-    directions = len(tails)
-    limits = _chance_tails(_padded(directions), level)[directions - 1 :: -1]
-    at_chance = np.flatnonzero(tails <= limits)
-    return int(at_chance[0]) if len(at_chance) else directions
+def _first_at_chance(tails: Vector, limits: Vector) -> int:
+    """The smallest k whose tail, of R - k directions, is within the limit for so many."""
+    at_chance = np.flatnonzero(tails <= limits[::-1])
+    return int(at_chance[0]) if len(at_chance) else len(tails)
 
 
 def _not_below_noise(z: Vector) -> int:
     """How many directions may have a mean of 1 or more, each pool of the isotonic regression taken by its own mean."""
-    means, pool = np.unique(-nonincreasing(z), return_inverse=True)
+    means, pool = np.unique(-_native.nonincreasing(z), return_inverse=True)
     sizes = np.bincount(pool)
     may_be = -means + _TWO_SIDED / np.sqrt(sizes) >= 1
     return int(sizes[: len(sizes) if may_be.all() else int(may_be.argmin())].sum())
@@ -165,21 +144,21 @@ def _padded(directions: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _noise(directions: int) -> Vector:
-    """Partial sums of standard normals (draws, directions)."""
-    return np.cumsum(np.random.default_rng(0).standard_normal((_DRAWS, directions)), axis=1)
+def _chance(directions: int) -> Vector:
+    """What statistics of 1, 2, ... directions without signal stay below, (3, directions).
 
-
-@lru_cache(maxsize=32)
-def _chance_tails(directions: int, level: float) -> Vector:
-    """The quantile of the tail statistic of 1, 2, ... directions without signal, (directions,)."""
-    largest = np.maximum.accumulate(_noise(directions) / np.sqrt(np.arange(1, directions + 1)), axis=1)
-    quantiles: Vector = np.quantile(largest, level, axis=0)
-    return quantiles
-
-
-def _prefix_means(directions: int) -> Vector:
-    """The first value of the isotonic regression of standard normals: the largest mean of a prefix, (draws,)."""
-    sums = _noise(_padded(directions))[:, :directions]
-    largest: Vector = (sums / np.arange(1, directions + 1)).max(axis=1)
-    return largest
+    The tail statistic with probabilities of 0.5 and of 0.975; the first value of the isotonic regression, which is the
+    largest mean of a prefix, with that of the noise floor. The draws come one direction after the other: all at once
+    they would take hundreds of megabytes.
+    """
+    rng = np.random.default_rng(0)
+    sums = np.zeros(_DRAWS)
+    tails, means = np.full((2, _DRAWS), -np.inf)
+    limits = np.empty((3, directions))
+    for m in range(1, directions + 1):
+        sums += rng.standard_normal(_DRAWS)
+        np.maximum(tails, sums / np.sqrt(m), out=tails)
+        np.maximum(means, sums / m, out=means)
+        limits[:2, m - 1] = np.quantile(tails, (0.5, 0.975))
+        limits[2, m - 1] = np.quantile(means, _FLOOR)
+    return limits

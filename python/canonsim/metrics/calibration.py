@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from canonsim.calibration import sigmoid
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -86,7 +88,7 @@ def reliability(positive: ArrayLike, negative: ArrayLike, bins: int = 15, prior:
     positive, negative = _checked(positive, negative, prior)
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
         raise ValueError(f"bins must be an integer, at least 1, got {bins!r}")
-    predicted = _sigmoid(np.concatenate([positive, negative]) + _logit(prior))
+    predicted = sigmoid(np.concatenate([positive, negative]) + _logit(prior))
     true = np.repeat([prior / positive.size, 0.0], [positive.size, negative.size])
     false = np.repeat([0.0, (1 - prior) / negative.size], [positive.size, negative.size])
     place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
@@ -161,8 +163,3 @@ def _checked(positive: ArrayLike, negative: ArrayLike, prior: float) -> tuple[ND
 
 def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    probabilities: NDArray[np.float64] = np.exp(-np.logaddexp(0, -scores))
-    return probabilities

@@ -9,16 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from canonsim.isotonic import nonincreasing
+from canonsim import _native
 from canonsim.moments import PairedMoments, merge
-from canonsim.scoring import information
+from canonsim.scoring import LARGEST_CORRELATION, information
 from canonsim.sides.maxvar import Array, Covariance, JointDirections, Names, Training
 from canonsim.sides.moments import MultiMoments
 
 Ridges: TypeAlias = dict[str, float]
-
-# As in the core: no finite sample tells a correlation of 1 from this one.
-_LARGEST_CORRELATION = 1 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -162,4 +159,4 @@ def _deviations(squares: Array, count: int) -> Array:
 
 
 def _isotonic(correlations: Array) -> Array:
-    return np.clip(nonincreasing(correlations), 0.0, _LARGEST_CORRELATION)
+    return np.clip(_native.nonincreasing(correlations), 0.0, LARGEST_CORRELATION)

@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from canonsim import _native
 from canonsim.canonical import checked_rank
 from canonsim.sides.cross_fit import CrossFit, HeldOut, Ridges
 from canonsim.sides.maxvar import Array, JointDirections
 from canonsim.sides.moments import MultiMoments
 from canonsim.sides.space import JointSpace
-from canonsim.significance import above_chance
 from canonsim.space import CanonicalSpace
 
-_GRID = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-_START = _GRID.index(0.3)
+_GRID = _native.RIDGES
+_START = _GRID.index(_native.FIRST_RIDGE)
 
 
 def fit_joint(
@@ -130,7 +130,7 @@ def _space(
         """How many directions are kept, of those that the whole and every fold have."""
         most = min(len(training), len(correlations))
         if n_components == "auto":
-            return above_chance(correlations[:most], count)
+            return _native.above_chance(correlations[:most], count)
         return most if n_components is None else min(n_components, most)
 
     pairs = {}

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.isotonic import nonincreasing
+from canonsim import _native
 from canonsim.moments import PairedMoments, SideMoments
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -177,7 +177,7 @@ def _pair_directions(x: Array, y: Array, block: Array, shared: Array) -> PairDir
     measured = ((left.T @ block) * right.T).sum(axis=1)
     directions = x @ left
     signs = _signs(directions)
-    return PairDirections(directions * signs, y @ right * signs, np.clip(nonincreasing(measured), 0.0, 1.0))
+    return PairDirections(directions * signs, y @ right * signs, np.clip(_native.nonincreasing(measured), 0.0, 1.0))
 
 
 def _signs(projection: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from canonsim.embedding import inner_products
-from canonsim.rows import Rows, is_tensor, result_dtype, to_dtype, widest_dtype
+from canonsim.rows import Rows, is_tensor, result_dtype, to_dtype, to_numpy, widest_dtype
 from canonsim.scoring import Score
 from canonsim.space import CanonicalSpace
 from canonsim.tasks.labels import labels
@@ -107,7 +107,7 @@ class ZeroShotClassifier:
         weights = np.ones(shape[0]) if prior is None else np.asarray(prior, dtype=np.float64)
         if weights.shape != (shape[0],) or not ((weights > 0) & np.isfinite(weights)).all():
             raise ValueError(f"prior must be one positive number for each of the {shape[0]} classes, got {prior!r}")
-        array = _numpy(texts).astype(np.float64)
+        array = to_numpy(texts).astype(np.float64)
         self._texts = array.reshape(shape[0], -1, array.shape[1]).mean(axis=1)
         self._log_prior = np.log(weights / weights.sum())
         self.classes_ = classes
@@ -139,7 +139,7 @@ class ZeroShotClassifier:
     def predict(self, x: Rows) -> npt.NDArray[Any]:
         """Name of the most probable class of every row, the first of equals: (n,). Errors as of `scores`."""
         logits = self._logits(x)
-        best: npt.NDArray[Any] = self.classes_[_numpy(logits).argmax(axis=1)]
+        best: npt.NDArray[Any] = self.classes_[to_numpy(logits).argmax(axis=1)]
         return best
 
     def top_k(self, x: Rows, k: int = 5) -> tuple[npt.NDArray[Any], Any]:
@@ -160,7 +160,7 @@ class ZeroShotClassifier:
         """
         k = checked_k(k, len(self._fitted()), "classes")
         probabilities = self.predict_proba(x)
-        order = np.argsort(-_numpy(self._logits(x)), axis=1, kind="stable")[:, :k]
+        order = np.argsort(-to_numpy(self._logits(x)), axis=1, kind="stable")[:, :k]
         if is_tensor(probabilities):
             import torch
 
@@ -189,8 +189,3 @@ class ZeroShotClassifier:
         scores = self._scores(x)
         prior = scores.new_tensor(self._log_prior) if is_tensor(scores) else self._log_prior
         return scores / self.temperature + prior
-
-
-def _numpy(values: Any) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = values.detach().cpu().numpy() if is_tensor(values) else values
-    return array

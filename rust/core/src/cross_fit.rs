@@ -197,7 +197,11 @@ fn quadratic(a: MatRef<'_, f64>, s: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<
 }
 
 /// The nonincreasing sequence closest to `values` in least squares: pool adjacent violators (Barlow et al. 1972).
-fn nonincreasing(values: &[f64]) -> Vec<f64> {
+///
+/// ```
+/// assert_eq!(canonsim_core::nonincreasing(&[5.0, 1.0, 3.0, 2.0, 0.0]), [5.0, 2.0, 2.0, 2.0, 0.0]);
+/// ```
+pub fn nonincreasing(values: &[f64]) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for &value in values {
         let (mut sum, mut size) = (value, 1);

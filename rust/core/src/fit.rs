@@ -44,7 +44,7 @@ pub enum Rank {
 /// The ridges that [`Ridge::Auto`] tries.
 pub const GRID: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 /// Where in [`GRID`] the climb begins: many pairs need little.
-const START: usize = 3;
+pub const START: usize = 3;
 /// The shares that [`Share::Auto`] tries.
 pub const SHARES: [f64; 5] = [0.0, 0.1, 0.3, 0.6, 0.9];
 
@@ -80,14 +80,16 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, share: Share, rank: Rank) 
             }
         }
     }
-    let (setting, held_out) = match (ridges_of(moments, ridge)?, share, CrossFit::new(moments)) {
-        (fixed, share, Ok(cross_fit)) => select(&cross_fit, fixed, share)?,
-        (Some(ridge), Share::Fixed(x, y), Err(Error::NoFolds { .. })) => (Setting { ridge, share: (x, y) }, None),
-        (Some(ridge), Share::Auto, Err(Error::NoFolds { .. })) => (Setting { ridge, share: (0.0, 0.0) }, None),
-        (_, _, Err(error)) => return Err(error),
+    let (setting, held_out) = match (ridges_of(moments, ridge)?, CrossFit::new(moments)) {
+        (fixed, Ok(cross_fit)) => select(&cross_fit, fixed, share)?,
+        (Some(ridge), Err(Error::NoFolds { .. })) => {
+            let share = if let Share::Fixed(x, y) = share { (x, y) } else { (0.0, 0.0) };
+            (Setting { ridge, share }, None)
+        }
+        (_, Err(error)) => return Err(error),
     };
     let Setting { ridge, share } = setting;
-    let mut total = moments.total_without(None);
+    let mut total = moments.second_moments();
     let covariances = Covariances::new(&mut total, moments.x_width(), pooled(moments, share), &Known::default())?;
     let mean = total.mean().to_vec();
     drop(total);
@@ -96,7 +98,9 @@ pub fn fit(moments: &mut PairedMoments, ridge: Ridge, share: Share, rank: Rank) 
     canonical.truncate(match rank {
         Rank::Full => canonical.len(),
         Rank::AtMost(most) => most,
-        Rank::Auto => held_out.as_ref().map_or(canonical.len(), |held_out| above_chance(held_out, effective)),
+        Rank::Auto => {
+            held_out.as_ref().map_or(canonical.len(), |held_out| above_chance(&held_out.correlations, effective).max(1))
+        }
     });
     let x_std = covariances.xx.deviations(canonical.a.as_ref(), ridge.0);
     let y_std = covariances.yy.deviations(canonical.b.as_ref(), ridge.1);
@@ -175,13 +179,11 @@ fn select(
     };
     let pools = share_x.len().max(share_y.len()) > 1;
     let (ridge_x, ridge_y) = ridge.map_or((GRID.to_vec(), GRID.to_vec()), |(x, y)| (vec![x], vec![y]));
-    let start = if ridge.is_some() { 0 } else { START };
-    let all = ridge_x.len();
+    let first = if cross_fit.shares_work() || ridge.is_some() { 0..ridge_x.len() } else { START..START + 1 };
     let axes = Axes([ridge_x, ridge_y, share_x, share_y]);
     let mut measured = BTreeMap::new();
-    let start: Vec<usize> = if cross_fit.shares_work() { (0..all).collect() } else { vec![start] };
     let together: &[Step] = &[[1, 1, 0, 0]];
-    let mut best = climb(cross_fit, &axes, &mut measured, start.into_iter().map(|i| [i, i, 0, 0]).collect(), together)?;
+    let mut best = climb(cross_fit, &axes, &mut measured, first.map(|i| [i, i, 0, 0]).collect(), together)?;
     let scarce = cross_fit.pairs_per_column() < SCARCE;
     let apart: &[Step] = if scarce { &[[1, 0, 0, 0], [0, 1, 0, 0]] } else { together };
     if scarce {
@@ -229,12 +231,18 @@ fn strongest(measured: &BTreeMap<Place, HeldOut>) -> Place {
     best.0
 }
 
-/// How many directions have a held-out correlation above the standard error of one that is 0; at least 1. Directions that
-/// the isotonic regression pooled are one measurement: their mean has a standard error smaller by the root of their number.
-fn above_chance(held_out: &HeldOut, effective: f64) -> usize {
-    let pools = held_out.correlations.chunk_by(|a, b| a == b);
+/// How many of the first directions have a held-out correlation above the standard error of one that is 0, given `effective`
+/// pairs. Directions that isotonic regression pooled, equal ones, are one measurement: their mean has a standard error
+/// smaller by the root of their number.
+///
+/// ```
+/// assert_eq!(canonsim_core::above_chance(&[0.9, 0.08, 0.08, 0.08, 0.08, 0.0], 100.0), 5);
+/// assert_eq!(canonsim_core::above_chance(&[0.9, 0.09, 0.08, 0.08, 0.08, 0.08], 100.0), 1);
+/// ```
+pub fn above_chance(correlations: &[f64], effective: f64) -> usize {
+    let pools = correlations.chunk_by(|a, b| a == b);
     let above = pools.take_while(|pool| pool[0] > 1.0 / (effective * pool.len() as f64).sqrt());
-    above.map(<[f64]>::len).sum::<usize>().max(1)
+    above.map(<[f64]>::len).sum()
 }
 
 /// `values` cut to the length of `fallback`, or continued by it: left-out folds may find fewer directions than all

@@ -38,7 +38,9 @@ impl Fourth {
     /// These sums about this centre.
     pub fn restored(widths: &[usize], centre: &[f64], cubes: &[f64], fourths: &[f64]) -> Self {
         let centre = centre.to_vec();
-        Self { centre, cubes: cubes.to_vec(), fourths: fourths.to_vec(), ..Self::new(widths) }
+        let mut sums = Self { centre, cubes: cubes.to_vec(), fourths: fourths.to_vec(), ..Self::new(widths) };
+        sums.settle();
+        sums
     }
 
     pub fn widths(&self) -> Vec<usize> {

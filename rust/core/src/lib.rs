@@ -32,11 +32,11 @@ mod rows;
 mod state;
 mod threads;
 
-pub use cross_fit::{HeldOut, Sums};
+pub use cross_fit::{HeldOut, Sums, nonincreasing};
 pub use decomposition::Canonical;
 pub use error::Error;
 pub use faer::Mat;
-pub use fit::{Fit, GRID, Rank, Ridge, SHARES, Share, fit};
+pub use fit::{Fit, GRID, Rank, Ridge, SHARES, START, Share, above_chance, fit};
 pub use folds::fold_of;
 pub use moments::Moments;
 pub use paired::PairedMoments;

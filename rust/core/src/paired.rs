@@ -82,6 +82,12 @@ impl PairedMoments {
         total
     }
 
+    /// As [`PairedMoments::total`], without fourth powers, which cost a pass over every scatter.
+    pub fn second_moments(&mut self) -> Moments {
+        self.flush();
+        self.total_without(None)
+    }
+
     /// All folds but one together, or all, without fourth powers. No row may wait.
     pub(crate) fn total_without(&self, left_out: Option<usize>) -> Moments {
         let mut total = Moments::without_fourth(self.x_width + self.y_width);

@@ -18,10 +18,12 @@ mod _native {
     #[pymodule_export]
     use super::moments::{Moments, fourth_powers};
     #[pymodule_export]
-    use super::{folds_of, get_num_threads, kernel_name, set_num_threads_, tile_rate};
+    use super::{above_chance, folds_of, get_num_threads, kernel_name, nonincreasing, set_num_threads_, tile_rate};
 
     #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("RIDGES", canonsim_core::GRID.to_vec())?;
+        module.add("FIRST_RIDGE", canonsim_core::GRID[canonsim_core::START])?;
         // Asked here, so that workers forked from now on know that they are.
         super::num_threads();
         Ok(())
@@ -41,6 +43,18 @@ fn folds_of<'py>(
     let folds =
         ids.as_array().iter().map(|&id| i64::try_from(fold_of(id, folds)).unwrap_or_default()).collect::<Vec<_>>();
     Ok(PyArray1::from_vec(py, folds))
+}
+
+/// The nonincreasing sequence closest to values (n,) in least squares.
+#[pyfunction]
+fn nonincreasing<'py>(py: Python<'py>, values: PyReadonlyArray1<'py, f64>) -> Bound<'py, PyArray1<f64>> {
+    PyArray1::from_vec(py, canonsim_core::nonincreasing(&values.as_array().to_vec()))
+}
+
+/// How many of nonincreasing held-out correlations (r,) are above chance for so many pairs.
+#[pyfunction]
+fn above_chance(correlations: PyReadonlyArray1<'_, f64>, count: f64) -> usize {
+    canonsim_core::above_chance(&correlations.as_array().to_vec(), count)
 }
 
 /// Threads that heavy calls use.

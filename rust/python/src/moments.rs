@@ -59,7 +59,7 @@ impl Moments {
         let scatter = self.with(py, |moments| {
             let (p, q) = (moments.x_width(), moments.y_width());
             let ((i0, m), (j0, n)) = (rows(p, q), columns(p, q));
-            let mut total = moments.total();
+            let mut total = moments.second_moments();
             Array2::from_shape_fn((m, n), |(i, j)| total.scatter(i0 + i, j0 + j))
         });
         scatter.into_pyarray(py)
@@ -68,7 +68,7 @@ impl Moments {
     fn mean<'py>(&self, py: Python<'py>, side: Columns) -> Bound<'py, PyArray1<f64>> {
         let mean = self.with(py, |moments| {
             let (start, width) = side(moments.x_width(), moments.y_width());
-            moments.total().mean()[start..start + width].to_vec()
+            moments.second_moments().mean()[start..start + width].to_vec()
         });
         mean.into_pyarray(py)
     }
