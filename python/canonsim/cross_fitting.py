@@ -55,20 +55,32 @@ def cross_fitted_scores(
     if len(x) != len(y):
         raise ValueError(f"y has {len(y)} rows, but x has {len(x)}")
     numbers = np.arange(len(x), dtype=np.int64) if ids is None else to_ids(ids, len(x))
-    fold_of = _native.folds_of(numbers, moments.folds)
+    parts = (
+        (rows, score_pairs(partial(_vectors, scorer), take(x, rows), take(y, rows), numbers[rows]))
+        for rows, scorer in left_out_folds(space, moments, numbers)
+    )
+    return PairScores.joined(parts, len(x)).checked()
+
+
+def left_out_folds(
+    space: CanonicalSpace, moments: PairedMoments, ids: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], CanonicalSpace]]:
+    """For each fold that some of the ids are in: their places, and the space with the directions of all other folds.
+
+    Parameters
+    ----------
+    space : CanonicalSpace
+        The fit of the moments.
+    moments : PairedMoments
+    ids : (n,) int64
+    """
+    fold_of = _native.folds_of(ids, moments.folds)
     folds = [moments.fold(k) for k in range(moments.folds)]
-
-    def parts() -> Iterator[tuple[npt.NDArray[np.int64], PairScores]]:
-        for k in range(moments.folds):
-            rows = np.flatnonzero(fold_of == k)
-            if len(rows):
-                scorer = with_directions_of(space, merge(folds[:k] + folds[k + 1 :]))
-                yield rows, score_pairs(partial(_vectors, scorer), take(x, rows), take(y, rows), numbers[rows])
-
-    return PairScores.joined(parts(), len(x)).checked()
+    for k in np.unique(fold_of):
+        yield np.flatnonzero(fold_of == k), _with_directions_of(space, merge(folds[:k] + folds[k + 1 :]))
 
 
-def with_directions_of(space: CanonicalSpace, moments: PairedMoments) -> CanonicalSpace:
+def _with_directions_of(space: CanonicalSpace, moments: PairedMoments) -> CanonicalSpace:
     """The same space with the directions of other moments."""
     rank = max(1, space.n_components)
     found = fit(moments, rank, space.ridge, "training", 0.0, x_map=space.x_map, y_map=space.y_map)

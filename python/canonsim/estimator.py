@@ -151,24 +151,7 @@ class CSA:
             return self
         if moments.count < 2:
             raise ValueError(f"CSA needs at least 2 pairs, got n_samples = {moments.count}")
-        chosen = (self.n_components, self.ridge, self.weights)
-        space = moments.fit(*chosen) if isinstance(moments, CandidateMoments) else fit(moments, *chosen)
-        if self.robust:
-            self.robust_ = fit_robust(
-                x,
-                y,
-                ids,
-                folds=self.folds,
-                n_components=self.n_components,
-                ridge=self.ridge,
-                weights=self.weights,
-                x_map=space.x_map,
-                y_map=space.y_map,
-            )
-            space = self.robust_.space
-        elif self.calibrate:
-            paired = moments.of(space) if isinstance(moments, CandidateMoments) else moments
-            space = space.replace(log_odds_scale=fit_scale(cross_fitted_scores(space, paired, x, y, ids)))
+        space = self._fit_space(moments, x, y, ids)
         self.moments_, self.space_ = moments, space
         self.correlations_ = space.correlations
         self.n_features_in_ = moments.x_dim
@@ -178,6 +161,28 @@ class CSA:
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         return self
+
+    def _fit_space(
+        self,
+        moments: PairedMoments | CandidateMoments,
+        x: npt.NDArray[np.float64],
+        y: npt.NDArray[np.float64],
+        ids: npt.NDArray[np.int64] | None,
+    ) -> CanonicalSpace:
+        chosen: dict[str, Any] = {"n_components": self.n_components, "ridge": self.ridge, "weights": self.weights}
+        space = None
+        if isinstance(moments, CandidateMoments):
+            space = moments.fit(**chosen)
+            moments = moments.of(space)
+            chosen |= {"x_map": space.x_map, "y_map": space.y_map}
+        if self.robust:
+            self.robust_ = fit_robust(x, y, ids, folds=self.folds, **chosen)
+            return self.robust_.space
+        if space is None:
+            space = fit(moments, **chosen)
+        if self.calibrate:
+            space = space.replace(log_odds_scale=fit_scale(cross_fitted_scores(space, moments, x, y, ids)))
+        return space
 
     def _suffice(self, moments: PairedMoments | CandidateMoments) -> bool:
         """Whether the pairs suffice for a fit; moments without folds wait for nothing that more pairs would bring."""

@@ -21,9 +21,9 @@ def save(
     arrays: Tensors,
     config: dict[str, Any],
     kind: str = _FORMAT,
-    card: Callable[[Tensors, dict[str, Any]], str] | None = None,
+    make_card: Callable[[Tensors, dict[str, Any]], str] | None = None,
 ) -> None:
-    """Write ``model.safetensors``, ``config.json`` and ``README.md``, which ``card`` makes; that of a space by default.
+    """Write ``model.safetensors``, ``config.json`` and ``README.md``, made by ``make_card`` or else that of a space.
 
     The configuration also stands inside the safetensors file, under its checksum: an edited or foreign ``config.json``
     is told apart.
@@ -32,7 +32,7 @@ def save(
     config = {"format": kind, "canonsim_version": canonsim.__version__, **config}
     text = json.dumps(config, indent=2, sort_keys=True)
     content = pack(arrays, kind, {"config": text})
-    page = (card or _card)(arrays, config)
+    page = (make_card or _card)(arrays, config)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / _MODEL, content)
     write_atomically(folder / _CONFIG, text.encode())
@@ -65,7 +65,6 @@ def load(directory: str | os.PathLike[str], kind: str = _FORMAT) -> tuple[Tensor
 
 def _card(arrays: Tensors, config: dict[str, Any]) -> str:
     """A model card: what was fitted, on what, how well."""
-    metadata = config["metadata"]
     held_out = arrays.get("held_out_correlations")
     correlations = arrays["correlations"]
     shown = [i for i in (0, 1, 4, 9, 19, 49, 99, 199, 499) if i < len(correlations)]
@@ -74,27 +73,16 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         for i in shown
     ]
     ridge = ", ".join(f"{value:g}" for value in config["ridge"])
-    about = [f"- {name.replace('_', ' ')}: `{json.dumps(value)}`" for name, value in sorted(metadata.items())]
     summary = (
         f"Canonical similarity analysis of {config['count']} pairs of features of widths {config['x_dim']} and "
         f"{config['y_dim']}: {config['n_components']} directions, relative ridges {ridge}, weights {config['weights']}."
     )
     mapped = [(side, config[f"{side}_map"]["kind"]) for side in ("x", "y") if f"{side}_map" in config]
     lines = [
-        "---",
-        "library_name: canonsim",
-        "tags:",
-        "- canonical-correlation-analysis",
-        "- multimodal",
-        "---",
-        "",
-        "# A canonical space",
-        "",
         summary,
         *[f"Rows of {side} pass through the feature map `{kind}` first." for side, kind in mapped],
         "",
-        *about,
-        *([""] if about else []),
+        *about(config),
         "| direction | training correlation | held-out correlation |",
         "|---:|---:|---:|",
         *rows,
@@ -111,15 +99,40 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
         ]
     if config.get("log_odds_scale", 1.0) != 1:
         lines += [f"Log odds are calibrated: multiplied by {config['log_odds_scale']:.3g}.", ""]
-    lines += [
+    example = [
+        'space = canonsim.CanonicalSpace.from_pretrained("path/to/this/folder")',
+        "scores = space.similarity(x, y)  # (n, m), or space.log_odds(x, y)",
+    ]
+    return card("A canonical space", lines, example, config)
+
+
+def about(config: dict[str, Any]) -> list[str]:
+    """The metadata of a model as a list of its card, with an empty line after it."""
+    entries = sorted(config["metadata"].items())
+    listed = [f"- {name.replace('_', ' ')}: `{json.dumps(value)}`" for name, value in entries]
+    return [*listed, ""] if listed else []
+
+
+def card(title: str, lines: list[str], example: list[str], config: dict[str, Any]) -> str:
+    """A model card around its lines, which end with an empty one, and an example of its use."""
+    page = [
+        "---",
+        "library_name: canonsim",
+        "tags:",
+        "- canonical-correlation-analysis",
+        "- multimodal",
+        "---",
+        "",
+        f"# {title}",
+        "",
+        *lines,
         "```python",
         "import canonsim",
         "",
-        'space = canonsim.CanonicalSpace.from_pretrained("path/to/this/folder")',
-        "scores = space.similarity(x, y)  # (n, m), or space.log_odds(x, y)",
+        *example,
         "```",
         "",
         f"Made by canonsim {config['canonsim_version']}.",
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(page)

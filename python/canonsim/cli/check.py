@@ -64,7 +64,6 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Encode, judge, write and print."""
     from canonsim import CanonicalSpace
-    from canonsim.mixture import Mixture
     from canonsim.tasks import MismatchDetector
 
     _check_options(options)
@@ -75,16 +74,14 @@ def run(options: argparse.Namespace) -> None:
     # How many fits it takes shows only as they go: no bar can tell.
     print(f"Judging {len(x)} pairs ...", file=sys.stderr)
     detector = MismatchDetector(space).fit(x, y, _ids(pairs))
-    # Of the fitted pairs: `predict_proba` would judge them by the space that they helped to fit.
-    probabilities = Mixture(detector.noise_rate_, 0.0, 1.0).probability(detector.scores_)
     if options.output is not None:
-        _write(options.output, detector.scores_, probabilities)
-    found = _summary(detector, probabilities, options.precision)
+        _write(options.output, detector)
+    found = _summary(detector, options.precision)
     shown = [
         {
             "row": row,
             "log_odds": float(detector.scores_[row]),
-            "probability": float(probabilities[row]),
+            "probability": float(detector.probabilities_[row]),
             **_contents(pairs, row, Path(options.data[0])),
         }
         for row in detector.most_suspicious(min(options.k, len(pairs))).tolist()
@@ -140,27 +137,26 @@ def _contents(pairs: PairDataset, row: int, origin: Path) -> dict[str, str]:
     return {side: str(item.relative_to(folder) if inside[side] else item) for side, item in items.items()}
 
 
-def _summary(
-    detector: MismatchDetector, probabilities: npt.NDArray[np.float64], precision: float
-) -> dict[str, float | int | list[float] | None]:
+def _summary(detector: MismatchDetector, precision: float) -> dict[str, float | int | list[float] | None]:
     threshold = detector.threshold(precision)
     flagged = detector.scores_ < threshold
     return {
-        "pairs": len(probabilities),
+        "pairs": len(detector.scores_),
         "noise_rate": detector.noise_rate_,
         "noise_rate_interval": list(detector.noise_rate_interval_),
         "precision": precision,
         # JSON has no infinity: null where none, or all, are flagged.
         "threshold": threshold if math.isfinite(threshold) else None,
         "flagged": int(flagged.sum()),
-        "flagged_wrong": float((1 - probabilities[flagged]).sum()),
+        "flagged_wrong": float((1 - detector.probabilities_[flagged]).sum()),
     }
 
 
-def _write(path: str, scores: npt.NDArray[np.float64], probabilities: npt.NDArray[np.float64]) -> None:
+def _write(path: str, detector: MismatchDetector) -> None:
     from canonsim.files import write_atomically
 
-    lines = (f"{row},{s:.6g},{p:.6g}\n" for row, (s, p) in enumerate(zip(scores, probabilities, strict=True)))
+    judged = zip(detector.scores_, detector.probabilities_, strict=True)
+    lines = (f"{row},{score:.6g},{probability:.6g}\n" for row, (score, probability) in enumerate(judged))
     write_atomically(path, ("row,log_odds,probability\n" + "".join(lines)).encode())
 
 

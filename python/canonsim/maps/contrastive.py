@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from canonsim import _native
-from canonsim.cross_fitting import with_directions_of
+from canonsim.cross_fitting import left_out_folds
 from canonsim.maps.row_sample import RowSample
-from canonsim.moments import PairedMoments, merge
+from canonsim.moments import PairedMoments
 from canonsim.space import CanonicalSpace
 
 Vector = npt.NDArray[np.float64]
@@ -37,12 +36,8 @@ def contrastive_information(space: CanonicalSpace, moments: PairedMoments, sampl
     sample : RowSample
         Some of the rows of these moments; rows with one id as a pair are not what it is told from.
     """
-    fold_of = _native.folds_of(sample.ids, moments.folds)
-    folds = [moments.fold(k) for k in range(moments.folds)]
     gains = np.zeros((len(_SCALES), len(sample)))
-    for k in np.unique(fold_of):
-        rows = np.flatnonzero(fold_of == k)
-        scorer = with_directions_of(space, merge(folds[:k] + folds[k + 1 :]))
+    for rows, scorer in left_out_folds(space, moments, sample.ids):
         scores = scorer.log_odds(sample.x[rows], sample.y[rows]).astype(np.float64)
         others = sample.ids[rows][:, None] != sample.ids[rows]
         np.fill_diagonal(others, val=True)

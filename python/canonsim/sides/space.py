@@ -281,15 +281,6 @@ def _swapped(space: CanonicalSpace) -> CanonicalSpace:
 def _card(arrays: Tensors, config: dict[str, Any]) -> str:
     """A model card: which sides, how many rows, how much any two of them share."""
     lines = [
-        "---",
-        "library_name: canonsim",
-        "tags:",
-        "- canonical-correlation-analysis",
-        "- multimodal",
-        "---",
-        "",
-        "# A joint space",
-        "",
         f"Generalised canonical correlation analysis of {config['count']} rows: {len(arrays['weights'])} directions.",
         "",
         "| side | width | relative ridge |",
@@ -301,19 +292,9 @@ def _card(arrays: Tensors, config: dict[str, Any]) -> str:
     for i, (x, y, count) in enumerate(config["pairs"]):
         held_out = arrays[f"pairs.{i}.held_out_correlations"]
         lines.append(f"| {x}, {y} | {count} | {len(held_out)} | {scoring.information(held_out):.2f} |")
-    about = [f"- {name.replace('_', ' ')}: `{value!r}`" for name, value in sorted(config["metadata"].items())]
-    lines += [
-        "",
-        *about,
-        *([""] if about else []),
-        "```python",
-        "import canonsim",
-        "",
+    lines += ["", *model_files.about(config)]
+    example = [
         'space = canonsim.JointSpace.from_pretrained("path/to/this/folder")',
         f'vectors = space.embed("{config["sides"][0]}", rows)  # inner products with any side\'s are similarities',
-        "```",
-        "",
-        f"Made by canonsim {config['canonsim_version']}.",
-        "",
     ]
-    return "\n".join(lines)
+    return model_files.card("A joint space", lines, example, config)

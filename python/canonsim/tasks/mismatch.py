@@ -36,6 +36,8 @@ class MismatchDetector:
     scores_ : (n,) f64
         Calibrated log odds of each fitted pair, "a true pair" to "a mismatch", in nats: low is suspicious. The noise
         rate is not in them: 0 is even odds where half of the pairs are wrong.
+    probabilities_ : (n,) f64
+        Of each fitted pair to be true: ``scores_`` with the noise rate as prior.
     noise_rate_ : float
         Estimated share of wrong pairs.
     noise_rate_interval_ : (float, float)
@@ -59,6 +61,7 @@ class MismatchDetector:
     """
 
     scores_: npt.NDArray[np.float64]
+    probabilities_: npt.NDArray[np.float64]
     noise_rate_: float
     noise_rate_interval_: tuple[float, float]
     space_: CanonicalSpace
@@ -106,7 +109,7 @@ class MismatchDetector:
             mixture = fit_mixture(scores)
             interval = noise_rate_interval(scores, mixture)
         self.space_, self._mixture = space, mixture
-        self.scores_ = mixture.log_odds(scores.pairs)
+        self.scores_, self.probabilities_ = mixture.log_odds(scores.pairs), mixture.probability(scores.pairs)
         self.noise_rate_, self.noise_rate_interval_ = mixture.noise_rate, interval
         return self
 
@@ -167,11 +170,11 @@ class MismatchDetector:
         ValueError
             For a precision out of range; also before a fit.
         """
-        mixture = self._fitted()
+        self._fitted()
         if not 0 < precision <= 1:
             raise ValueError(f"precision must lie above 0 and be at most 1, got {precision}")
         scores = np.sort(self.scores_)
-        wrong = 1 - Mixture(mixture.noise_rate, 0.0, 1.0).probability(scores)
+        wrong = 1 - np.sort(self.probabilities_)
         reached = np.flatnonzero(np.cumsum(wrong) >= precision * np.arange(1, len(wrong) + 1))
         if reached.size == 0:
             return -np.inf
