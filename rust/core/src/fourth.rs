@@ -113,15 +113,13 @@ impl Fourth {
     /// The same sums about another centre.
     pub fn about(&self, centre: &[f64], second: Second<'_>) -> Self {
         let mut moved = Self { centre: centre.to_vec(), ..self.clone() };
-        if self.centre == centre {
-            return moved;
-        }
         for (part, range) in self.ranges().enumerate() {
             let e: Vec<f64> = range.clone().map(|i| self.centre[i] - centre[i]).collect();
             // Of the rows less the old centre: their sum, their sum of squares, their second moment times e.
             let off: Vec<f64> = range.clone().map(|i| second.mean[i] - self.centre[i]).collect();
             let sum: Vec<f64> = off.iter().map(|v| second.weight * v).collect();
-            let trace = range.clone().map(|i| second.variance(i)).sum::<f64>() + dot(&sum, &off);
+            let scatter: f64 = range.clone().map(|i| second.variance(i)).sum();
+            let trace = scatter + dot(&sum, &off);
             let mut turned = second.scatter_times(range.clone(), &e);
             let along = dot(&off, &e);
             turned.iter_mut().zip(&sum).for_each(|(t, s)| *t += s * along);
@@ -133,7 +131,11 @@ impl Fourth {
                 + 4.0 * dot(&turned, &e)
                 + 4.0 * square * shift
                 + second.weight * square * square;
-            moved.fourths[part] = moved.fourths[part].max(0.0);
+            // No less than the square of the sum of squares allows, which rounding does not know where rows are alike.
+            let squares =
+                scatter + second.weight * squared_distance(&second.mean[range.clone()], &centre[range.clone()]);
+            let least = if second.weight > 0.0 { squares * squares / second.weight } else { 0.0 };
+            moved.fourths[part] = moved.fourths[part].max(least);
             for (i, cube) in moved.cubes[range].iter_mut().enumerate() {
                 *cube += (trace + 2.0 * shift + second.weight * square) * e[i] + 2.0 * turned[i] + square * sum[i];
             }

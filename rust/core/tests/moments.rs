@@ -303,7 +303,7 @@ fn a_state_survives_packing_and_impossible_ones_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Any order, batching and merge tree of the same rows with the same ids gives the same folds.
     #[test]

@@ -30,7 +30,10 @@ fn direct(x: &Array2<f64>, y: &Array2<f64>, weights: &[f64]) -> State {
 
 fn assert_same(found: &State, expected: &State, tolerance: f64) {
     assert_eq!(found.count, expected.count);
-    let spread = (expected.scatter.iter().fold(0.0, |a: f64, v| a.max(v.abs())) / expected.weight).sqrt();
+    let largest = |values: &[f64]| values.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+    // A row alone has no spread: what is left of it in the definition is the rounding of a mean of its size.
+    let rounding = 4.0 * f64::EPSILON * largest(&expected.mean) / tolerance;
+    let spread = (largest(&expected.scatter) / expected.weight).sqrt().max(rounding);
     let n = expected.weight;
     let d = expected.mean.len() as f64;
     let parts = [
@@ -64,7 +67,7 @@ fn with_weights(x: &Array2<f64>, y: &Array2<f64>, weights: &[f64], single: bool)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Any order, batching and merge tree of weighted and plain rows gives the state of the definition.
     #[test]
