@@ -84,6 +84,6 @@ def test_arrays_pass_and_other_items_are_refused(tmp_path):
         read_points(7)
     with pytest.raises(FileNotFoundError, match=r"gone.bin: no such point cloud"):
         read_points(tmp_path / "gone.bin")
-    (tmp_path / "a.las").touch()
-    with pytest.raises(ValueError, match=r"its suffix is '.las'"):
-        read_points(tmp_path / "a.las")
+    (tmp_path / "a.obj").touch()
+    with pytest.raises(ValueError, match=r"its suffix is '.obj', not .bin, .las, "):
+        read_points(tmp_path / "a.obj")

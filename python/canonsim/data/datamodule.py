@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
 
+from canonsim.data.loading import Collate, Guarded, Loader, collate_rows, silence_tokenizers
 from canonsim.data.pairs import Pair, PairDataset
 
 if TYPE_CHECKING:
-    from canonsim.encoders import Encoder
+    from torch.utils.data import DataLoader
 
-Collate = Callable[[Sequence[Any]], Any]
+    from canonsim.encoders import Encoder
 
 
 class PairDataModule(LightningDataModule):
@@ -88,13 +87,13 @@ class PairDataModule(LightningDataModule):
         return self._loader(shuffle=True)
 
     def _loader(self, *, shuffle: bool) -> DataLoader[Pair]:
-        return _PairLoader(
+        return Loader(
             self.pairs,
             batch_size=self.batch_size,
             shuffle=shuffle,
             num_workers=self.num_workers,
-            collate_fn=self._collate,
-            worker_init_fn=_silence_tokenizers if self.num_workers else None,
+            collate_fn=Guarded(self._collate),
+            worker_init_fn=silence_tokenizers if self.num_workers else None,
         )
 
 
@@ -105,11 +104,6 @@ def _check_kind(side: str, kind: str, encoder: Encoder | None) -> None:
         raise ValueError(f"{side} holds {kind}, but {side}_encoder takes {encoder.kind}")
 
 
-def _silence_tokenizers(_worker: int) -> None:
-    """Keep tokenizers to one thread in a forked worker, where its thread pool would hang; it warns otherwise."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-
 def _stack(rows: Sequence[Any]) -> torch.Tensor:
     if isinstance(rows[0], torch.Tensor):
         return torch.stack(list(rows))
@@ -117,51 +111,14 @@ def _stack(rows: Sequence[Any]) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Failure:
-    """An error on its way from a worker: raised there, torch would bury its message under a traceback."""
-
-    error: Exception
-
-
-@dataclass(frozen=True)
 class _CollatePairs:
     x: Collate
     y: Collate
 
-    def __call__(self, pairs: list[Pair]) -> dict[str, Any] | _Failure:
-        try:
-            return {
-                "x": _apply(self.x, "x", [pair["x"] for pair in pairs], pairs),
-                "y": _apply(self.y, "y", [pair["y"] for pair in pairs], pairs),
-                "index": torch.tensor([pair["index"] for pair in pairs], dtype=torch.int64),
-            }
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            return _Failure(error)
-
-
-def _apply(collate: Collate, side: str, items: list[Any], pairs: list[Pair]) -> Any:
-    try:
-        return collate(items)
-    except (ValueError, TypeError, OSError) as error:
-        row = _guilty_row(collate, items, pairs)
-        place = f"row {row}" if row is not None else f"one of the rows {pairs[0]['index']} to {pairs[-1]['index']}"
-        kind = next(kind for kind in (FileNotFoundError, TypeError, ValueError, OSError) if isinstance(error, kind))
-        raise kind(f"{place} of {side}: {error}") from error
-
-
-def _guilty_row(collate: Collate, items: list[Any], pairs: list[Pair]) -> int | None:
-    """Find the first row whose item fails alone."""
-    for item, pair in zip(items, pairs, strict=True):
-        try:
-            collate([item])
-        except (ValueError, TypeError, OSError):
-            return pair["index"]
-    return None
-
-
-class _PairLoader(DataLoader[Pair]):
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, _Failure):
-                raise batch.error
-            yield batch
+    def __call__(self, pairs: Sequence[Pair]) -> dict[str, Any]:
+        rows = [pair["index"] for pair in pairs]
+        return {
+            "x": collate_rows(self.x, [pair["x"] for pair in pairs], rows, "x"),
+            "y": collate_rows(self.y, [pair["y"] for pair in pairs], rows, "y"),
+            "index": torch.tensor(rows, dtype=torch.int64),
+        }

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from canonsim.data.pairs import Pair, PairDataset
+from canonsim.data.points import SUFFIXES
 
 if TYPE_CHECKING:
     import os
 
-_SCANS = (".bin", ".pcd", ".ply")
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -29,7 +29,7 @@ class KittiPairs(PairDataset):
         A caption for each frame: ``{frame: caption}``, or a JSON file with such an object, or with an array of objects
         that have "scan" (a path or a frame) and "caption". With captions, pictures are not looked at.
     points : str
-        Folder of the scans in ``root``: ``.bin``, ``.pcd`` or ``.ply`` (`read_points`). In raw data
+        Folder of the scans in ``root``: any format of `read_points` but ``.txt``. In raw data
         "velodyne_points/data".
     images : str
         Folder of the pictures in ``root``: ``.png`` or ``.jpg``. In raw data "image_02/data".
@@ -70,7 +70,7 @@ class KittiPairs(PairDataset):
         points: str = "velodyne",
         images: str = "image_2",
     ) -> None:
-        scans = _frames(Path(root) / points, _SCANS)
+        scans = _frames(Path(root) / points, SUFFIXES)
         partners: Mapping[str, Any]
         if captions is None:
             self.y_kind = "image"
@@ -83,7 +83,7 @@ class KittiPairs(PairDataset):
             _refuse({frame for frame, text in partners.items() if not text}, "there is an empty caption of", ValueError)
         _refuse(partners.keys() - scans.keys(), f"{Path(root) / points} has no scan of", FileNotFoundError)
         if not scans:
-            raise ValueError(f"{Path(root) / points} holds no scans ({', '.join(_SCANS)})")
+            raise ValueError(f"{Path(root) / points} holds no scans ({', '.join(SUFFIXES)})")
         self.frames = sorted(scans)
         self._pairs = [(scans[frame], partners[frame]) for frame in self.frames]
 

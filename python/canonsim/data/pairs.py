@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
-Kind = Literal["image", "text", "audio", "points", "features"]
+Kind = Literal["image", "text", "audio", "points", "series", "features"]
 
 
 class Pair(TypedDict):
@@ -35,7 +35,7 @@ class PairDataset(Dataset[Pair], ABC):
     Attributes
     ----------
     x_kind, y_kind : str
-        "image", "text", "audio", "points" or "features": what the items of either side are.
+        "image", "text", "audio", "points", "series" or "features": what the items of either side are.
 
     Examples
     --------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
-_KINDS = ("image", "audio", "text", "points")
+_KINDS = ("image", "audio", "text", "points", "series")
 
 
 class TablePairs(PairDataset):
@@ -28,7 +28,7 @@ class TablePairs(PairDataset):
         ``.csv`` (UTF-8, a header, commas), ``.jsonl`` (one object a line), ``.json`` (one array of objects) or
         ``.parquet``.
     x, y : str
-        "kind:column". The kind is "text", or "image", "audio" or "points" for a column of paths.
+        "kind:column". The kind is "text", or "image", "audio", "points" or "series" for a column of paths.
     root : str or Path, optional
         Where relative paths start. Default: the table's folder.
 

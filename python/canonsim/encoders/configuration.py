@@ -7,8 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from canonsim.encoders.audio import AudioEncoder
+from canonsim.encoders.concatenation import ConcatEncoder
 from canonsim.encoders.image import ImageEncoder
+from canonsim.encoders.log_mel import LogMelEncoder
 from canonsim.encoders.points import PointCloudEncoder
+from canonsim.encoders.scan_context import FPFHEncoder, ScanContextEncoder
+from canonsim.encoders.scan_views import BirdsEyeEncoder, RangeImageEncoder
+from canonsim.encoders.series import TimeSeriesEncoder
 from canonsim.encoders.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -16,9 +21,16 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[str, Callable[..., Encoder]] = {
     "AudioEncoder": AudioEncoder.from_pretrained,
+    "BirdsEyeEncoder": BirdsEyeEncoder.from_encoder_config,
+    "ConcatEncoder": ConcatEncoder.from_encoder_configs,
+    "FPFHEncoder": FPFHEncoder,
     "ImageEncoder": ImageEncoder.from_pretrained,
+    "LogMelEncoder": LogMelEncoder,
     "PointCloudEncoder": PointCloudEncoder,
+    "RangeImageEncoder": RangeImageEncoder.from_encoder_config,
+    "ScanContextEncoder": ScanContextEncoder,
     "TextEncoder": TextEncoder.from_pretrained,
+    "TimeSeriesEncoder": TimeSeriesEncoder,
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Batch: TypeAlias = "torch.Tensor | dict[str, torch.Tensor]"
 Collate: TypeAlias = Callable[[Sequence[Any]], Batch]
 
-_KINDS = ("image", "text", "audio", "points", "features")
+_KINDS = ("image", "text", "audio", "points", "series", "features")
 
 
 class Encoder(nn.Module):
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         Raw items (paths, pictures, texts, arrays) to the tensors of one batch. It runs in the workers of a data loader:
         it must pickle, and should not hold the weights.
     kind : str
-        What the items are: "image", "text", "audio", "points" or "features".
+        What the items are: "image", "text", "audio", "points", "series" or "features".
     dim : int
         Width of the features.
     config : dict
@@ -94,7 +94,8 @@ class Encoder(nn.Module):
         preprocess : callable, optional
             One item to one tensor, all of the same shape; runs in the workers of a data loader, so it must pickle where
             these are spawned. Pictures come to it as PIL images (RGB), sounds as (waveform, rate), point clouds as
-            (n, 3) or (n, 4) float32 arrays, texts as they are. Default, for features: a float tensor of the item.
+            (n, 3) or (n, 4) float32 arrays, series as (channels, length) float64 arrays, texts as they are. Default,
+            for features: a float tensor of the item.
         dim : int
             Width of the features.
         kind : str
@@ -181,15 +182,26 @@ class Encoder(nn.Module):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         from tqdm import tqdm
 
-        parameter = self._parameter()
-        device = torch.device("cpu") if parameter is None else parameter.device
         features = np.empty((len(items), self.dim), dtype=np.float32)
         with tqdm(total=len(items), desc=f"Encoding {self.kind}", disable=not progress) as bar:
             for start in range(0, len(items), batch_size):
                 chosen = items[start : start + batch_size]
-                batch = self(_move(self.collate(chosen), device))
-                features[start : start + len(chosen)] = batch.float().cpu().numpy()
+                features[start : start + len(chosen)] = self.encode_batch(self.collate(chosen))
                 bar.update(len(chosen))
+        return features
+
+    @torch.inference_mode()
+    def encode_batch(self, batch: Batch) -> npt.NDArray[np.float32]:
+        """Features (n, dim) float32 of what `collate` made, computed on the module's device.
+
+        Raises
+        ------
+        ValueError
+            If the module answers with another shape.
+        """
+        parameter = self._parameter()
+        device = torch.device("cpu") if parameter is None else parameter.device
+        features: npt.NDArray[np.float32] = self(_move(batch, device)).float().cpu().numpy()
         return features
 
     def _parameter(self) -> torch.Tensor | None:
@@ -226,6 +238,10 @@ def _read(kind: Kind, item: Any) -> Any:
         from canonsim.data.points import read_points
 
         return read_points(item)
+    if kind == "series":
+        from canonsim.data.series import read_series
+
+        return read_series(item)
     return item
 
 

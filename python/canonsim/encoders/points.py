@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from canonsim.data.points import Points, read_points
+from canonsim.data.points import Points, check_columns, read_points
 from canonsim.encoders.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ class PointCloudEncoder(Encoder):
         Where the outermost ring ends, metres; points beyond count as in it.
     normalize : bool
         Scale every row to unit length.
+    columns : int, optional
+        Values in a row of a ``.bin`` file, as `read_points` takes them.
 
     Raises
     ------
     ValueError
-        If ``max_range`` is not positive.
+        If ``max_range`` is not positive, or ``columns`` less than 3.
 
     Examples
     --------
@@ -59,13 +61,16 @@ class PointCloudEncoder(Encoder):
     (1, 97)
     """
 
-    def __init__(self, max_range: float = 80.0, normalize: bool = False) -> None:
+    def __init__(self, max_range: float = 80.0, normalize: bool = False, columns: int | None = None) -> None:
         if not (np.isfinite(max_range) and max_range > 0):
             raise ValueError(f"max_range must be positive, got {max_range}")
+        check_columns(columns)
         config = {"class": type(self).__name__, "max_range": float(max_range), "normalize": normalize}
+        if columns is not None:
+            config["columns"] = columns
         super().__init__(
             nn.Identity(),
-            _CollatePoints(float(max_range)),
+            _CollatePoints(float(max_range), columns),
             kind="points",
             dim=_WIDTH,
             config=config,
@@ -76,9 +81,10 @@ class PointCloudEncoder(Encoder):
 @dataclass(frozen=True)
 class _CollatePoints:
     max_range: float
+    columns: int | None
 
     def __call__(self, items: Sequence[Any]) -> torch.Tensor:
-        rows = [_statistics(read_points(item), self.max_range) for item in items]
+        rows = [_statistics(read_points(item, self.columns), self.max_range) for item in items]
         return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 

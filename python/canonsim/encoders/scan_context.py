@@ -73,7 +73,7 @@ class ScanContextEncoder(Encoder):
             raise ValueError(f"max_range must be positive and ground finite, got {max_range} and {ground}")
         if not 1 <= harmonics <= sectors // 2 + 1:
             raise ValueError(f"harmonics must lie in [1, {sectors // 2 + 1}], got {harmonics}")
-        options = {
+        options: dict[str, Any] = {
             "rings": rings,
             "sectors": sectors,
             "max_range": float(max_range),
@@ -180,5 +180,5 @@ class _LocalShape:
         )
         cloud.estimate_normals(near)
         cloud.orient_normals_towards_camera_location(np.zeros(3))
-        histograms = np.asarray(open3d.pipelines.registration.compute_fpfh_feature(cloud, wide, None).data)
+        histograms = np.asarray(open3d.pipelines.registration.compute_fpfh_feature(cloud, wide, indices=None).data)  # type: ignore[arg-type]
         return np.concatenate([histograms.mean(axis=1), histograms.std(axis=1)])

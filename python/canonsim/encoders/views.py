@@ -125,7 +125,7 @@ class RangeView:
         across = np.roll(grid, -1, axis=1) - grid
         below = np.empty_like(grid)
         below[:-1], below[-1] = grid[1:] - grid[:-1], np.nan
-        normals = np.cross(across, below).reshape(-1, 3)[filled]
+        normals: npt.NDArray[Any] = np.cross(across, below).reshape(-1, 3)[filled]
         with np.errstate(invalid="ignore", divide="ignore"):
             normals /= np.linalg.norm(normals, axis=1, keepdims=True)
             normals *= -np.sign((normals * place).sum(axis=1, keepdims=True))
