@@ -19,18 +19,21 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comparison import Interval, Measured, cell, choose, measure
+from comparison import cell, measure, recall_on_validation
 from feature_sets import Pairs, read, synthetic
 from ladder import ladder
 from measure import table
-from methods import Rows, moments_of
 
 import canonsim
 from canonsim import metrics
+from canonsim.protocols.bootstrap import Interval, Measured
+from canonsim.protocols.methods import TrainingPairs, moments_of
+from canonsim.protocols.selection import choose
 from canonsim.tasks import Retriever
 
 SIZES = (200, 1000, 4000)
@@ -94,11 +97,11 @@ class Correlations:
     signal: tuple[int, int, int]
 
 
-def climbed(data: Pairs, rows: Rows, best: canonsim.CanonicalSpace, resamples: int) -> Iterator[Result]:
+def climbed(data: Pairs, rows: TrainingPairs, best: canonsim.CanonicalSpace, resamples: int) -> Iterator[Result]:
     """The steps one after the other."""
     before: Measured | None = None
     for step in ladder(rows, best):
-        fitted, _ = choose(step.settings, data)
+        fitted, _ = choose(step.settings, partial(recall_on_validation, data=data))
         found = measure(fitted, data, resamples)
         gains: tuple[dict[str, float], dict[str, Interval]] = ({}, {}) if before is None else found.gains(before)
         about = (data.name, len(rows[0]), step.name, step.beside, fitted.setting)
@@ -122,7 +125,7 @@ def calibrations(data: Pairs, pairs: int, csa: canonsim.CSA) -> Iterator[Calibra
         )
 
 
-def hubs(data: Pairs, rows: Rows, space: canonsim.CanonicalSpace) -> Iterator[Hubs]:
+def hubs(data: Pairs, rows: TrainingPairs, space: canonsim.CanonicalSpace) -> Iterator[Hubs]:
     """The search by log odds with and without CSLS, and random lists."""
     x, y, _ = data.part(data.test)
     found = Retriever(space, correction="csls").set_queries(rows[0]).add(y).hubness(x)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from methods import UNRIDGED, Fitted, Rows, by_log_odds, by_similarity, cuts, moments_of, ridge_of
 
 import canonsim
 from canonsim import _native
+from canonsim.protocols.methods import (
+    UNRIDGED,
+    Fitted,
+    TrainingPairs,
+    by_csls,
+    by_log_odds,
+    by_similarity,
+    cuts,
+    moments_of,
+    ridge_of,
+)
 from canonsim.scoring import LARGEST_CORRELATION
-from canonsim.tasks import Retriever
 
 FOR_THE_INVERSE = "1e-5"
 """A ridge as it is added where only the inverse is to exist."""
@@ -28,7 +36,7 @@ class Step:
     """True for another way to take the step before; the next step builds on that one."""
 
 
-def ladder(rows: Rows, best: canonsim.CanonicalSpace) -> Iterator[Step]:
+def ladder(rows: TrainingPairs, best: canonsim.CanonicalSpace) -> Iterator[Step]:
     """The steps, fitted on training rows when they are asked for, up to the space of the best feature maps."""
     yield Step("textbook CSA", UNRIDGED.fits(rows))
     faint = canonsim.fit(moments_of(rows, folds=1), None, float(FOR_THE_INVERSE), "training")
@@ -46,7 +54,7 @@ def ladder(rows: Rows, best: canonsim.CanonicalSpace) -> Iterator[Step]:
     setting = f"{ridge_of(space)}, {space.n_components} of {every.n_components} directions"
     yield Step("+ rank rule", [replace(by_log_odds(space), setting=setting)])
     yield Step("+ rows of unit length", [with_map(best)])
-    yield Step("+ CSLS", [with_csls(best, rows)])
+    yield Step("+ CSLS", [by_csls(best, rows)])
 
 
 def one_ridge(moments: canonsim.PairedMoments) -> float:
@@ -60,7 +68,7 @@ def one_ridge(moments: canonsim.PairedMoments) -> float:
     return max(_native.RIDGES, key=information)
 
 
-def overstated(rows: Rows, ridge: float) -> canonsim.CanonicalSpace:
+def overstated(rows: TrainingPairs, ridge: float) -> canonsim.CanonicalSpace:
     """The space whose log odds are those of training correlations and training variances."""
     space = canonsim.fit(moments_of(rows, folds=1), None, ridge, "training")
     return space.replace(held_out_correlations=np.minimum(space.correlations, LARGEST_CORRELATION))
@@ -70,23 +78,3 @@ def with_map(space: canonsim.CanonicalSpace) -> Fitted:
     """Log odds of a space whose feature maps were chosen."""
     chosen = "linear" if space.x_map is None else space.x_map.kind
     return Fitted(f"{ridge_of(space)}, {chosen}", space.log_odds, space.log_odds_pairwise)
-
-
-def with_csls(space: canonsim.CanonicalSpace, rows: Rows) -> Fitted:
-    """Log odds less what both items score with their nearest training rows: cross-domain similarity local scaling."""
-    x_bank, y_bank, _ = rows
-
-    def galleries(x: np.ndarray, y: np.ndarray) -> tuple[Retriever, Retriever]:
-        of_x = Retriever(space, "x", correction="csls").add(x).set_queries(y_bank)
-        return of_x, Retriever(space, "y", correction="csls").add(y).set_queries(x_bank)
-
-    # A gallery takes the items' share off. The queries' share changes no order, but makes one score of both directions.
-    def score(x: np.ndarray, y: np.ndarray) -> Any:
-        of_x, of_y = galleries(x, y)
-        return of_y.embed_queries(x) @ of_y.vectors.T + of_x.vectors[:, -1:]
-
-    def score_pairwise(x: np.ndarray, y: np.ndarray) -> Any:
-        of_x, of_y = galleries(x, y)
-        return (of_y.embed_queries(x) * of_y.vectors).sum(axis=1) + of_x.vectors[:, -1]
-
-    return Fitted(f"bank: {len(x_bank):,} training rows", score, score_pairwise)

@@ -19,14 +19,17 @@ import argparse
 import importlib
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-from comparison import KS, MEASURES, Interval, cell, choose, measure, sizes_of
+from comparison import KS, MEASURES, cell, measure, recall_on_validation, sizes_of
 from feature_sets import Pairs, read, synthetic
 from measure import table
-from methods import METHODS, Method
 
 from canonsim import metrics
+from canonsim.protocols.bootstrap import Interval
+from canonsim.protocols.methods import METHODS, Method
+from canonsim.protocols.selection import choose
 
 SIZES = (50, 200, 1000, 4000)
 
@@ -51,7 +54,7 @@ def compare(methods: list[Method], data: Pairs, pairs: int, resamples: int) -> l
     rows = data.part(data.train[:pairs])
     results = []
     for method in methods:
-        fitted, seconds = choose(method.fits(rows), data)
+        fitted, seconds = choose(method.fits(rows), partial(recall_on_validation, data=data))
         found = measure(fitted, data, resamples)
         about = (data.name, pairs, method.name, method.ours, fitted.setting)
         results.append(Result(*about, found.values, found.intervals, seconds))

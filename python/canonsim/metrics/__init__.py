@@ -35,6 +35,7 @@ from canonsim.metrics.retrieval import (
     retrieval_recall,
     retrieval_summary,
 )
+from canonsim.metrics.search import Search, search_all
 
 if TYPE_CHECKING:
     from canonsim.metrics.torch_metrics import MedianRank, PairedMAP, PairedMetric, PairedRecall
@@ -48,6 +49,7 @@ __all__ = [
     "PairedMetric",
     "PairedRecall",
     "Reliability",
+    "Search",
     "auc",
     "calibration_summary",
     "expected_calibration_error",
@@ -70,6 +72,7 @@ __all__ = [
     "reliability",
     "retrieval_recall",
     "retrieval_summary",
+    "search_all",
 ]
 
 

@@ -158,10 +158,34 @@ def hubness_summary(
     found = {"x_to_y": np.zeros(len(y), np.int64), "y_to_x": np.zeros(len(x), np.int64)}
     for start in range(0, len(x), block):
         rows = slice(start, start + block)
-        found["x_to_y"] += _found(np.asarray(score(x[rows], y)), k)
-        found["y_to_x"] += _found(np.asarray(score(x, y[rows])).T, k)
+        found["x_to_y"] += count_found(np.asarray(score(x[rows], y)), k)
+        found["y_to_x"] += count_found(np.asarray(score(x, y[rows])).T, k)
+    return occurrence_summary(found, k)
+
+
+def occurrence_summary(found: dict[str, NDArray[np.int64]], k: int) -> dict[str, dict[str, float]]:
+    """What `hubness_summary` returns, of the counts (n,) of `k_occurrence` in both directions."""
     summary = {direction: _summary(occurrence) for direction, occurrence in found.items()}
-    return {**summary, "chance": hubness_chance(len(x), len(y), k)}
+    return {**summary, "chance": hubness_chance(len(found["y_to_x"]), len(found["x_to_y"]), k)}
+
+
+def count_found(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Count how many of the queries, the rows of scores (n, m), find each item (m,) among their k best.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
+    least = np.partition(scores, -k, axis=1)[:, -k, None]
+    above, tied = scores > least, scores == least
+    places = k - above.sum(axis=1)
+    crowded = np.flatnonzero(tied.sum(axis=1) > places)
+    tied[crowded] &= tied[crowded].cumsum(axis=1) <= places[crowded, None]
+    occurrence: NDArray[np.int64] = (above | tied).sum(axis=0)
+    return occurrence
 
 
 # Expected numbers of items below this add nothing to a sum.
@@ -182,17 +206,6 @@ def _summary(occurrence: NDArray[np.int64]) -> dict[str, float]:
         "anti_hubs": float((occurrence == 0).mean()),
         "top_share": float(top.sum() / occurrence.sum()),
     }
-
-
-def _found(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """How many of the queries, the rows of scores (n, m), find each item (m,) among their k best."""
-    if np.isnan(scores).any():
-        raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
-    least = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, tied = scores > least, scores == least
-    places = k - above.sum(axis=1, keepdims=True)
-    occurrence: NDArray[np.int64] = (above | (tied & (tied.cumsum(axis=1) <= places))).sum(axis=0)
-    return occurrence
 
 
 def _binomial(trials: int, p: float, most: int) -> NDArray[np.float64]:

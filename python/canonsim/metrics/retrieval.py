@@ -41,7 +41,7 @@ def partner_ranks(scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int6
     scores = np.asarray(scores)
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < scores.shape[0]:
         raise ValueError(f"scores must have the shape (n, m) with m >= n >= 1, not {scores.shape}")
-    return _count(scores, np.arange(len(scores)))
+    return count_above(scores, np.arange(len(scores)))
 
 
 def retrieval_recall(scores: ArrayLike, k: int) -> float:
@@ -155,7 +155,13 @@ def retrieval_summary(
     >>> summary["x_to_y"], summary["chance"]
     ({'R@1': 1.0, 'median_rank': 1.0}, {'R@1': 0.25, 'median_rank': 2.5})
     """
-    ranks = pair_ranks(score, x, y, block)
+    return rank_summary(pair_ranks(score, x, y, block), ks)
+
+
+def rank_summary(
+    ranks: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], ks: Sequence[int]
+) -> dict[str, dict[str, float]]:
+    """What `retrieval_summary` returns, of the ranks of `pair_ranks`."""
     summary: dict[str, dict[str, float]] = {}
     for direction, (above, tied) in ranks.items():
         summary[direction] = {f"R@{k}": float(query_recall(above, tied, k).mean()) for k in ks}
@@ -189,8 +195,8 @@ def pair_ranks(
     counts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
     for start in range(0, len(x), block):
         rows = np.arange(start, min(start + block, len(x)))
-        counts["x_to_y"].append(_count(np.asarray(score(x[rows], y)), rows))
-        counts["y_to_x"].append(_count(np.asarray(score(x, y[rows])).T, rows))
+        counts["x_to_y"].append(count_above(np.asarray(score(x[rows], y)), rows))
+        counts["y_to_x"].append(count_above(np.asarray(score(x, y[rows])).T, rows))
     joined = {}
     for direction, blocks in counts.items():
         above, tied = (np.concatenate(part) for part in zip(*blocks, strict=True))
@@ -198,8 +204,14 @@ def pair_ranks(
     return joined
 
 
-def _count(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the items above and tied with the partner `partners[i]` of every query i of `scores` (n, m)."""
+def count_above(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the items above and tied with the partner `partners[i]` of every query i of `scores` (n, m).
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN.
+    """
     if np.isnan(scores).any():
         raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
     own = scores[np.arange(len(scores)), partners][:, None]
