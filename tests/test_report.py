@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from canonsim import report
-from canonsim.report import Found
+from canonsim.report import Found, Html
+from markup import parse
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
-VOID = {"meta", "img", "br", "line", "polyline"}
-
-
-class Balance(HTMLParser):
-    """Fails where tags are not closed in the order they were opened; keeps text and attributes."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text, self.sources = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.sources += [value for name, value in attrs if name in {"src", "href"}]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        self.sources += [value for name, value in attrs if name in {"src", "href"}]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def parse(markup):
-    parser = Balance()
-    parser.feed(markup)
-    parser.close()
-    assert not parser.open
-    return parser
 
 
 @pytest.fixture
@@ -84,6 +53,12 @@ def test_a_page_needs_nothing_from_elsewhere(picture):
     assert not re.search(r"https?://|@import|url\(", markup)
     assert "prefers-color-scheme: dark" in markup
     assert 'name="viewport"' in markup
+
+
+def test_pictures_may_be_data_uris_already():
+    inlined = Html("data:image/webp;base64,AAAA")
+    markup = report.gallery("query", [Found(inlined, "text", 1.0)], picture=inlined)
+    assert parse(markup).sources == [inlined, inlined]
 
 
 def test_the_spectrum_draws_every_correlation_within_the_frame():

@@ -49,7 +49,10 @@ class Html(str):
 
 
 class Found(NamedTuple):
-    """One result of a search: a picture (or None), what it is, its score, and whether it is what was looked for."""
+    """One result of a search: a picture (or None), what it is, its score, and whether it is what was looked for.
+
+    A picture is a file, or a data URI as `Html`.
+    """
 
     picture: str | os.PathLike[str] | None
     text: str
@@ -189,8 +192,8 @@ def gallery(query: str, found: Iterable[Found], *, picture: str | os.PathLike[st
         The query, or what the query picture shows.
     found : iterable of Found
         Results; those without a picture are listed as text.
-    picture : path, optional
-        The query, where it is a picture.
+    picture : path or Html, optional
+        The query, where it is a picture: a file, or a data URI.
 
     Raises
     ------
@@ -272,7 +275,9 @@ def write(path: str | os.PathLike[str], document: Html) -> Path:
 
 
 def _inlined(picture: str | os.PathLike[str]) -> Html:
-    """Return a picture file as a data URI."""
+    """Return a picture file as a data URI; one that is a data URI already stays as it is."""
+    if isinstance(picture, Html):
+        return picture
     path = Path(picture)
     kind = _TYPES.get(path.suffix.lower())
     if kind is None:

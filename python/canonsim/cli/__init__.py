@@ -1,4 +1,4 @@
-"""The command line: `canonsim fit`, `evaluate`, `check`, `search`, `classify`, `demo`."""
+"""The command line: `canonsim fit`, `encode`, `evaluate`, `check`, `search`, `classify`, `demo`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import canonsim
-from canonsim.cli import check, classify, demo, evaluate, fit, search
+from canonsim.cli import check, classify, demo, encode, evaluate, fit, search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"canonsim {canonsim.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (fit, evaluate, check, search, classify, demo):
+    for command in (fit, encode, evaluate, check, search, classify, demo):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

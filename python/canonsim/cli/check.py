@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from canonsim.cli.outputs import add_output, check_outputs, say_writing, say_written
 from canonsim.cli.pairs import add_data, encode_pairs, make_encoder, open_pairs, recorded_encoders
+from canonsim.pages.contents import Contents, folder_of, item_name
 
 if TYPE_CHECKING:
     from canonsim.data import PairDataset
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   canonsim check captions.csv --x image:file --y text:caption \\
-      --x-encoder facebook/dinov2-small --y-encoder sentence-transformers/all-MiniLM-L6-v2 -o suspicious.csv
+      --x-encoder facebook/dinov2-small --y-encoder sentence-transformers/all-MiniLM-L6-v2 -o suspicious.html
   canonsim check captions.csv --x image:file --y text:caption --model model -k 20
-  canonsim check images.npy texts.npy --precision 0.95 --json
+  canonsim check images.npy texts.npy --precision 0.95 -o suspicious.csv -o suspicious.html
 """
 
 _WIDTH = 60
@@ -56,7 +58,10 @@ def add_to(commands: Any) -> None:
         help="share of the flagged pairs that are to be wrong (0.9)",
     )
     parser.add_argument("-k", type=int, default=10, metavar="K", help="suspicious pairs to print (10)")
-    parser.add_argument("-o", "--output", metavar="FILE.csv", help="write row, log odds and probability of all pairs")
+    add_output(
+        parser,
+        {".csv": "row, log odds and probability of all pairs", ".html": "a page with the most suspicious pairs"},
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers and the suspicious pairs as JSON")
     parser.set_defaults(run=run)
 
@@ -66,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
     from canonsim import CanonicalSpace
     from canonsim.tasks import MismatchDetector
 
+    files = check_outputs(options)
     _check_options(options)
     space = None if options.model is None else CanonicalSpace.from_pretrained(options.model)
     pairs = open_pairs(options)
@@ -74,15 +80,14 @@ def run(options: argparse.Namespace) -> None:
     # How many fits it takes shows only as they go: no bar can tell.
     print(f"Judging {len(x)} pairs ...", file=sys.stderr)
     detector = MismatchDetector(space).fit(x, y, _ids(pairs))
-    if options.output is not None:
-        _write(options.output, detector)
+    _write(files, detector, pairs, options)
     found = _summary(detector, options.precision)
     shown = [
         {
             "row": row,
             "log_odds": float(detector.scores_[row]),
             "probability": float(detector.probabilities_[row]),
-            **_contents(pairs, row, Path(options.data[0])),
+            **_contents(pairs, row, folder_of(options.data[0])),
         }
         for row in detector.most_suspicious(min(options.k, len(pairs))).tolist()
     ]
@@ -90,8 +95,8 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps({**found, "most_suspicious": shown}, indent=2))
         return
     _print(found, shown, options)
-    if options.output is not None:
-        print(f"\nWritten to {options.output}")
+    if files:
+        say_written(files)
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -99,8 +104,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"-k must be at least 1, got {options.k}")
     if not 0 < options.precision <= 1:
         raise ValueError(f"--precision must lie above 0 and be at most 1, got {options.precision}")
-    if options.output is not None and (Path(options.output).is_dir() or not Path(options.output).parent.is_dir()):
-        raise FileNotFoundError(f"-o {options.output}: no file of an existing folder")
     for side in "xy":
         name = getattr(options, f"{side}_encoder")
         if options.model is not None and name is not None:
@@ -126,15 +129,12 @@ def _ids(pairs: PairDataset) -> npt.NDArray[np.int64] | None:
     return None
 
 
-def _contents(pairs: PairDataset, row: int, origin: Path) -> dict[str, str]:
+def _contents(pairs: PairDataset, row: int, folder: Path) -> dict[str, str]:
     """What the sides of a row show: texts, and files as their table or folder names them; nothing of features."""
     if pairs.x_kind == "features":
         return {}
-    folder = origin if origin.is_dir() else origin.parent
     pair = pairs[row]
-    items = {"x": pair["x"], "y": pair["y"]}
-    inside = {side: isinstance(item, Path) and item.is_relative_to(folder) for side, item in items.items()}
-    return {side: str(item.relative_to(folder) if inside[side] else item) for side, item in items.items()}
+    return {"x": item_name(pair["x"], folder), "y": item_name(pair["y"], folder)}
 
 
 def _summary(detector: MismatchDetector, precision: float) -> dict[str, float | int | list[float] | None]:
@@ -152,12 +152,22 @@ def _summary(detector: MismatchDetector, precision: float) -> dict[str, float | 
     }
 
 
-def _write(path: str, detector: MismatchDetector) -> None:
-    from canonsim.files import write_atomically
+def _write(files: dict[str, Path], detector: MismatchDetector, pairs: PairDataset, options: argparse.Namespace) -> None:
+    if ".csv" in files:
+        from canonsim.files import write_atomically
 
-    judged = zip(detector.scores_, detector.probabilities_, strict=True)
-    lines = (f"{row},{score:.6g},{probability:.6g}\n" for row, (score, probability) in enumerate(judged))
-    write_atomically(path, ("row,log_odds,probability\n" + "".join(lines)).encode())
+        judged = zip(detector.scores_, detector.probabilities_, strict=True)
+        lines = (f"{row},{score:.6g},{probability:.6g}\n" for row, (score, probability) in enumerate(judged))
+        write_atomically(files[".csv"], ("row,log_odds,probability\n" + "".join(lines)).encode())
+    if ".html" in files:
+        from canonsim import report
+        from canonsim.pages.mismatches import mismatch_page
+
+        say_writing(files[".html"])
+        contents = Contents.both(pairs, folder_of(options.data[0]))
+        data = [Path(part).resolve().name for part in options.data]
+        page = mismatch_page(detector, contents, precision=options.precision, data=data)
+        report.write(files[".html"], page)
 
 
 def _print(found: dict[str, Any], shown: list[dict[str, Any]], options: argparse.Namespace) -> None:

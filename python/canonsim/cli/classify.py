@@ -7,25 +7,28 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from canonsim.cli.galleries import find_files, read_items
+from canonsim.cli.outputs import add_output, check_outputs, say_writing, say_written
 from canonsim.cli.pairs import add_loading, recorded_encoders
+from canonsim.pages.contents import Contents, item_name
 from canonsim.rows import is_tensor, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from canonsim import CanonicalSpace
+    from canonsim.data.pairs import Kind
     from canonsim.encoders import Encoder
     from canonsim.rows import Rows
     from canonsim.tasks import ZeroShotClassifier
 
 _EXAMPLES = """examples:
-  canonsim classify model pictures/ --classes cat,dog,owl
+  canonsim classify model pictures/ --classes cat,dog,owl -o report.html
   canonsim classify model pictures/ --classes classes.txt --template "a photo of a {}" --template "a drawing of a {}"
   canonsim classify model test.csv --x image:file --labels class --classes classes.txt --score similarity --json
   canonsim classify model images.npy --class-features names.npy --classes classes.txt --labels labels.txt
@@ -77,6 +80,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--labels", metavar="COLUMN|FILE", help="true classes: a column of the table, or a file, one a line"
     )
+    add_output(parser, {".html": "a page with examples and, with labels, what is taken for what"})
     parser.add_argument("--json", action="store_true", help="print the classes of all items as JSON")
     add_loading(parser)
     parser.set_defaults(run=run)
@@ -84,9 +88,10 @@ def add_to(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class _Items:
-    """Names of the items, what the encoder takes or ready features of them, and their true classes."""
+    """Names of the items, what pages show, what the encoder takes or ready features, and true classes."""
 
     names: list[str]
+    shown: Contents
     content: Any
     labels: list[str] | None
 
@@ -96,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
     from canonsim import CanonicalSpace
     from canonsim.tasks import ZeroShotClassifier
 
+    files = check_outputs(options)
     if options.k < 1:
         raise ValueError(f"-k must be at least 1, got {options.k}")
     names = _names(options.classes)
@@ -107,6 +113,22 @@ def run(options: argparse.Namespace) -> None:
     rows = items.content if encoder is None else encoder.encode(items.content, options.batch_size, progress=True)
     best, probabilities = _top_k(classifier, rows, min(options.k, len(names)))
     measured = None if items.labels is None else _measure(best[:, 0].tolist(), items.labels, len(names))
+    if files:
+        from canonsim import report
+        from canonsim.pages.classification import classification_page
+
+        say_writing(files[".html"])
+        page = classification_page(
+            space,
+            items.shown,
+            names,
+            best[:, 0].tolist(),
+            probabilities[:, 0],
+            items.labels,
+            score=options.score,
+            data=Path(options.items).resolve().name,
+        )
+        report.write(files[".html"], page)
     lines = zip(items.names, best.tolist(), probabilities.tolist(), strict=True)
     if options.json:
         listed = [{"item": item, "classes": found, "probabilities": shares} for item, found, shares in lines]
@@ -117,11 +139,13 @@ def run(options: argparse.Namespace) -> None:
         print(f"{item}: " + ", ".join(f"{name} {share:.3f}" for name, share in zip(found, shares, strict=True)))
     if measured is not None:
         _print(measured)
+    if files:
+        say_written(files)
 
 
 def _names(classes: str) -> list[str]:
     path = Path(classes)
-    if path.is_file():
+    if _is_file(path):
         entries = _lines(path, "--classes")
     elif "," in classes:
         entries = [name.strip() for name in classes.split(",")]
@@ -131,6 +155,14 @@ def _names(classes: str) -> list[str]:
     if not names:
         raise ValueError(f"--classes {classes} holds no names")
     return names
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a long list of names is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _lines(path: Path, argument: str) -> list[str]:
@@ -187,7 +219,9 @@ def _features(options: argparse.Namespace) -> _Items:
     rows = open_features(options.items, "DATA")
     if not len(rows):
         raise ValueError(f"{options.items} has no rows")
-    return _Items([f"row {row}" for row in range(len(rows))], rows, _read_labels(options.labels, len(rows)))
+    shown = Contents("features", rows.__getitem__)
+    names = [shown.name(row) for row in range(len(rows))]
+    return _Items(names, shown, rows, _read_labels(options.labels, len(rows)))
 
 
 def _raw_items(kind: str, options: argparse.Namespace) -> _Items:
@@ -200,7 +234,9 @@ def _raw_items(kind: str, options: argparse.Namespace) -> _Items:
             raise ValueError(f"--x {options.x} is for a table, but {path} is a folder")
         files = find_files(path, kind)
         labels = _read_labels(options.labels, len(files))
-        return _Items([str(file.relative_to(path)) for file in files], read_items(files, kind), labels)
+        content = read_items(files, kind)
+        shown = Contents(cast("Kind", kind), content.__getitem__, path)
+        return _Items([item_name(file, path) for file in files], shown, content, labels)
     if options.x is None:
         raise ValueError(f"the table {path} needs --x KIND:COLUMN, such as --x image:file")
     table = TablePairs(path, x=options.x, y=options.x if options.labels is None else f"text:{options.labels}")
@@ -208,12 +244,9 @@ def _raw_items(kind: str, options: argparse.Namespace) -> _Items:
         raise ValueError(f"--x {options.x}: the model encodes {kind} items of x")
     pairs = [table[row] for row in range(len(table))]
     content = [pair["x"] for pair in pairs]
-    names = [str(item.relative_to(path.parent) if _below(item, path.parent) else item) for item in content]
-    return _Items(names, content, None if options.labels is None else [pair["y"] for pair in pairs])
-
-
-def _below(item: str | Path, folder: Path) -> bool:
-    return isinstance(item, Path) and item.is_relative_to(folder)
+    shown = Contents(table.x_kind, content.__getitem__, path.parent)
+    names = [shown.name(row) for row in range(len(pairs))]
+    return _Items(names, shown, content, None if options.labels is None else [pair["y"] for pair in pairs])
 
 
 def _read_labels(file: str | None, count: int) -> list[str] | None:

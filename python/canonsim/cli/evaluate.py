@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from canonsim.cli.outputs import add_output, check_outputs, say_writing, say_written
 from canonsim.cli.pairs import add_data, encode_pairs, open_pairs, recorded_encoders
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from canonsim.data import PairDataset
+
 _EXAMPLES = """examples:
-  canonsim evaluate model test.csv --x image:file --y text:caption
+  canonsim evaluate model test.csv --x image:file --y text:caption -o report.html
   canonsim evaluate model test_images.npy test_texts.npy --json
 """
 
@@ -20,13 +30,14 @@ def add_to(commands: Any) -> None:
         "evaluate",
         help="measure a model on pairs it has not seen",
         description="Recall of partners among all pairs given, in both directions, how unevenly the items share the "
-        "results (hubness), and the AUC of telling true pairs from mismatched ones, beside chance. Give pairs that the "
-        "model was not fitted on.",
+        "results (hubness), and the AUC of telling true pairs from mismatched ones (each x with every other y), beside "
+        "chance. Give pairs that the model was not fitted on.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="folder of the model")
     add_data(parser)
+    add_output(parser, {".html": "a page with the numbers, searches and scores"})
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.set_defaults(run=run)
 
@@ -34,8 +45,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Encode, score, and print."""
     from canonsim import CanonicalSpace
-    from canonsim.metrics import hubness_summary, mismatch_auc, retrieval_summary
+    from canonsim.metrics import search_all
 
+    files = check_outputs(options)
     space = CanonicalSpace.from_pretrained(options.model)
     pairs = open_pairs(options)
     if pairs.x_kind == pairs.y_kind == "features":
@@ -44,16 +56,25 @@ def run(options: argparse.Namespace) -> None:
         x_encoder, y_encoder = recorded_encoders(space.metadata, options.model)
     x, y = encode_pairs(pairs, x_encoder, y_encoder, options)
     k = min(10, len(x))
-    scores = {"log odds": (space.log_odds, space.log_odds_pairwise)}
-    scores["similarity"] = (space.similarity, space.similarity_pairwise)
-    found: dict[str, dict[str, Any]] = {
-        name: {
-            **retrieval_summary(all_pairs, x, y),
-            "hubness": hubness_summary(all_pairs, x, y, k=k),
-            "mismatch_auc": mismatch_auc(pairwise, x, y),
-        }
-        for name, (all_pairs, pairwise) in scores.items()
+    x_ids, y_ids = _ids(pairs, "x", x), _ids(pairs, "y", y)
+    searches = {
+        name: search_all(score, x, y, k, x_ids=x_ids, y_ids=y_ids, progress=f"Scoring by {name}")
+        for name, score in (("log odds", space.log_odds), ("similarity", space.similarity))
     }
+    found: dict[str, dict[str, Any]] = {
+        name: {**search.retrieval(), "hubness": search.hubness(), "mismatch_auc": search.auc}
+        for name, search in searches.items()
+    }
+    if files:
+        from canonsim import report
+        from canonsim.pages.contents import Contents, folder_of
+        from canonsim.pages.evaluation import evaluation_page
+
+        say_writing(files[".html"])
+        contents = Contents.both(pairs, folder_of(options.data[0]))
+        model, data = Path(options.model).resolve().name, [Path(part).resolve().name for part in options.data]
+        page = evaluation_page(space, searches, contents, (x, y), model=model, data=data)
+        report.write(files[".html"], page)
     if options.json:
         print(json.dumps({"pairs": len(x), **found}, indent=2))
         return
@@ -65,6 +86,17 @@ def run(options: argparse.Namespace) -> None:
     print("\nAUC of true pairs against mismatched ones (chance 0.5)")
     for name, numbers in found.items():
         print(f"{name:<24}{numbers['mismatch_auc']:>12.3f}")
+    if files:
+        say_written(files)
+
+
+def _ids(pairs: PairDataset, side: str, features: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """A number for each item of a side: the same for equal ones."""
+    first: dict[str | bytes, int] = {}
+    keys: Iterable[str | bytes] = (row.tobytes() for row in features)
+    if (pairs.x_kind if side == "x" else pairs.y_kind) != "features":
+        keys = (str(pairs[row][side]) for row in range(len(pairs)))  # type: ignore[literal-required]
+    return np.array([first.setdefault(key, row) for row, key in enumerate(keys)], dtype=np.int64)
 
 
 def _table(found: dict[str, dict[str, Any]], columns: dict[str, str]) -> None:

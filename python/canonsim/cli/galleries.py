@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from canonsim.data.points import SUFFIXES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SUFFIXES = {
     "image": {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"},
     "audio": {".wav", ".flac", ".ogg", ".mp3"},
-    "points": {".bin", ".pcd", ".ply"},
+    "points": set(SUFFIXES),
+    "series": {".npy", ".csv"},
     "text": {".txt"},
 }
 

@@ -26,7 +26,7 @@ DATA_HELP = (
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name pairs."""
     parser.add_argument("data", nargs="+", metavar="DATA", help=DATA_HELP)
-    # KIND is image, text, audio or points; points need no encoder.
+    # KIND is image, text, audio, points or series; points and series need no encoder.
     for side, example in (("x", "image:file or points:scan"), ("y", "text:caption or audio:file")):
         parser.add_argument(f"--{side}", metavar="KIND:COLUMN", help=f"what a table's {side} is, such as {example}")
     parser.add_argument(
@@ -71,7 +71,7 @@ def make_encoder(kind: str, name: str | None, side: str) -> Encoder | None:
     ValueError
         If a name is missing, or there is one where nothing is to be encoded.
     """
-    from canonsim.encoders import AudioEncoder, ImageEncoder, PointCloudEncoder, TextEncoder
+    from canonsim.encoders import AudioEncoder, ImageEncoder, PointCloudEncoder, TextEncoder, TimeSeriesEncoder
 
     if kind == "features":
         if name is not None:
@@ -81,6 +81,10 @@ def make_encoder(kind: str, name: str | None, side: str) -> Encoder | None:
         if name is not None:
             raise ValueError(f"--{side}-encoder {name}: point clouds are encoded by their statistics, without a model")
         return PointCloudEncoder()
+    if kind == "series":
+        if name is not None:
+            raise ValueError(f"--{side}-encoder {name}: time series are encoded by their statistics, without a model")
+        return TimeSeriesEncoder()
     if name is None:
         raise ValueError(f"--{side}-encoder is missing: the {kind} side needs a model's name or folder")
     load: dict[str, Callable[[str], Encoder]] = {
