@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from canonsim.cli.outputs import add_output, check_outputs, say_writing, say_written
 from canonsim.cli.pairs import add_data, encode_pairs, open_pairs, recorded_encoders
+from canonsim.cli.protocol import add_protocol, run_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   canonsim evaluate model test.csv --x image:file --y text:caption -o report.html
   canonsim evaluate model test_images.npy test_texts.npy --json
+  canonsim evaluate --protocol list
+  canonsim evaluate --protocol digits --sizes 100,1000 -o report.html
+  canonsim evaluate --protocol flickr30k flickr30k/ --limit 500
 """
 
 
@@ -35,8 +39,9 @@ def add_to(commands: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="folder of the model")
-    add_data(parser)
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="folder of the model")
+    add_data(parser, least="*")
+    add_protocol(parser)
     add_output(parser, {".html": "a page with the numbers, searches and scores"})
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.set_defaults(run=run)
@@ -44,6 +49,11 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Encode, score, and print."""
+    if options.protocol is not None:
+        run_protocol(options)
+        return
+    if not options.data:
+        raise ValueError("give MODEL and DATA, or --protocol NAME")
     from canonsim import CanonicalSpace
     from canonsim.metrics import search_all
 

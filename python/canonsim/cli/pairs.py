@@ -23,9 +23,9 @@ DATA_HELP = (
 )
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name pairs."""
-    parser.add_argument("data", nargs="+", metavar="DATA", help=DATA_HELP)
+def add_data(parser: argparse.ArgumentParser, least: str = "+") -> None:
+    """Add the arguments that name pairs; ``least`` is "*" where there may be none."""
+    parser.add_argument("data", nargs=least, metavar="DATA", help=DATA_HELP)
     # KIND is image, text, audio, points or series; points and series need no encoder.
     for side, example in (("x", "image:file or points:scan"), ("y", "text:caption or audio:file")):
         parser.add_argument(f"--{side}", metavar="KIND:COLUMN", help=f"what a table's {side} is, such as {example}")

@@ -117,11 +117,12 @@ def voxel_downsample(points: npt.NDArray[np.floating[Any]], size: float) -> Poin
     keys = _voxels(cloud, size)
     order = _stable_order(keys)
     keys = keys[order]
-    new = np.concatenate([[True], keys[1:] != keys[:-1]])
-    starts = np.flatnonzero(new)
-    sums = np.add.reduceat(cloud.take(order, axis=0), starts, axis=0, dtype=np.float64)
-    counts = np.diff(starts, append=len(cloud))
-    return (sums / counts[:, None]).astype(np.float32)
+    voxels = np.concatenate([[0], np.cumsum(keys[1:] != keys[:-1])])
+    counts = np.bincount(voxels)
+    means = np.empty((len(counts), cloud.shape[1]), dtype=np.float32)
+    for number, column in enumerate(cloud.take(order, axis=0).T):
+        means[:, number] = np.bincount(voxels, weights=column) / counts
+    return means
 
 
 def _voxels(cloud: Points, size: float) -> npt.NDArray[np.int64]:

@@ -204,7 +204,9 @@ def _methods(rows: LabelledRows, seed: int) -> dict[str, Callable[[Ints], Settin
 
     def csa(score: Score, some: Ints) -> Setting:
         space = fit(moments_of(_pairs(rows, some)))
-        return ridge_of(space), _classifier(space, score, rows)
+        # What stands for a class is what stood for it in the fit: log odds of single texts, which the fit has not seen
+        # and which lie further out, are another thing.
+        return ridge_of(space), _classifier(space, score, rows.texts)
 
     def probe(some: Ints) -> Setting:
         fitted = baselines.LinearProbe(seed=seed).fit(rows.x[some], rows.labels[some])
@@ -251,9 +253,9 @@ def with_all_classes(probe: baselines.LinearProbe, classes: int, x: Floats) -> F
     return scores
 
 
-def _classifier(space: CanonicalSpace, score: Score, rows: LabelledRows) -> Scoring:
+def _classifier(space: CanonicalSpace, score: Score, class_y: Floats) -> Scoring:
     """Scores (n, c) of rows of x by a space."""
-    scores: Scoring = ZeroShotClassifier(space, score).fit(rows.class_y, range(len(rows.class_y))).scores
+    scores: Scoring = ZeroShotClassifier(space, score).fit(class_y, range(len(class_y))).scores
     return scores
 
 
@@ -269,8 +271,8 @@ def _fitted_elsewhere(
                 f"transfer takes features of widths {transfer.x_dim} and {transfer.y_dim}, x and class_y have "
                 f"{widths[0]} and {widths[1]}"
             )
-        yield LOG_ODDS.name, _classifier(transfer, "log_odds", rows)(rows.x[test])
-        yield HELD_OUT_COSINE.name, _classifier(transfer, "similarity", rows)(rows.x[test])
+        yield LOG_ODDS.name, _classifier(transfer, "log_odds", rows.class_y)(rows.x[test])
+        yield HELD_OUT_COSINE.name, _classifier(transfer, "similarity", rows.class_y)(rows.x[test])
     if joint is not None:
         x, texts = checked_side(joint[0], "joint[0]"), checked_side(joint[1], "joint[1]")
         if (len(x), len(texts)) != (len(rows.x), classes) or x.shape[1] != texts.shape[1]:

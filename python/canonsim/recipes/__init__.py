@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from canonsim.recipes.examples import Captioned, Items, Labelled, TwiceCaptioned
 from canonsim.recipes.recipe import Published, Recipe, make_encoder, names
+from canonsim.recipes.run import run
 
-__all__ = ["Captioned", "Items", "Labelled", "Published", "Recipe", "TwiceCaptioned", "make_encoder", "names"]
+__all__ = ["Captioned", "Items", "Labelled", "Published", "Recipe", "TwiceCaptioned", "make_encoder", "names", "run"]
