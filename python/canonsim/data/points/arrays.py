@@ -33,11 +33,17 @@ def read_npz(content: bytes, name: str) -> Points:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             found = [key for key in _COORDINATES if key in members]
             if not found:
-                raise ValueError(f"{name} has no array {' or '.join(_COORDINATES)}, but {', '.join(members) or 'none'}")
+                there = ", ".join(members) or "none"
+                raise ValueError(f"{name} has no array {' or '.join(_COORDINATES)}, but {there}")  # noqa: TRY301
             arrays = [_read_member(archive, members[found[0]], name, "f")]
             arrays += [_read_member(archive, members[key], name, "fiu") for key in _INTENSITIES if key in members][:1]
     # What zipfile raises for archives that are damaged, encrypted or of a later version.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeError, OverflowError) as error:
+        raise ValueError(f"{name} is truncated, or no .npz archive: {error}") from None
+    except ValueError as error:
+        # Of zipfile itself, where offsets point outside of the archive.
+        if name in str(error):
+            raise
         raise ValueError(f"{name} is truncated, or no .npz archive: {error}") from None
     points, *others = arrays
     if not others or (points.ndim == 2 and points.shape[1] != 3):
