@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canonsim.encoders import PointCloudEncoder
+from canonsim.encoders import PointCloudEncoder, from_config
 
 CLOUD = np.random.default_rng(0).normal(size=(500, 4)) * [20, 20, 1, 1]
 
@@ -56,6 +56,16 @@ def test_it_reads_files_and_its_collate_pickles(tmp_path):
     torch.testing.assert_close(
         pickle.loads(pickle.dumps(encoder.collate))([tmp_path / "a.bin"]), encoder.collate([cloud])
     )
+
+
+def test_declared_columns_are_kept_in_its_config(tmp_path):
+    cloud = CLOUD.astype(np.float32)
+    np.hstack([cloud, np.ones((500, 1), dtype=np.float32)]).tofile(tmp_path / "a.bin")
+    encoder = from_config(PointCloudEncoder(columns=5).config)
+    torch.testing.assert_close(encoder.collate([tmp_path / "a.bin"]), PointCloudEncoder().collate([cloud]))
+    assert "columns" not in PointCloudEncoder().config
+    with pytest.raises(ValueError, match="columns must be at least 3"):
+        PointCloudEncoder(columns=2)
 
 
 @pytest.mark.parametrize("max_range", [0.0, -1.0, float("nan"), float("inf")])

@@ -67,8 +67,9 @@ def crop(
             kept &= (column >= lower) & (column <= upper)
     if bounds:
         x, y, z = columns
-        squares = x * x + y * y + z * z
-        kept &= (squares >= np.float32(least) ** 2) & (squares <= np.float32(greatest) ** 2)
+        with np.errstate(over="ignore"):  # Inf is beyond any range
+            squares = x * x + y * y + z * z
+        kept &= (squares >= least**2) & (squares <= greatest**2)
     # A third faster than indexing by the mask, on rows this short.
     rows = np.flatnonzero(kept)
     if not len(rows):
@@ -129,12 +130,16 @@ def _voxels(cloud: Points, size: float) -> npt.NDArray[np.int64]:
     """Number the voxel of each point; numbers ascend with x, then y, then z."""
     keys = np.zeros(len(cloud), dtype=np.int64)
     for axis in range(3):
-        cells = np.floor(cloud[:, axis].astype(np.float64) / size)
-        cells -= cells.min()
-        across = cells.max() + 1
-        if across > _MOST_ACROSS:
+        with np.errstate(over="ignore", invalid="ignore"):  # Inf and NaN are not across either
+            cells = cloud[:, axis].astype(np.float64)
+            cells /= size
+            np.floor(cells, out=cells)
+            cells -= cells.min()
+            across = cells.max() + 1
+        if not across <= _MOST_ACROSS:
             raise ValueError(f"size {size} is too small: the cloud is {across:.0f} voxels across")
-        keys = keys * int(across) + cells.astype(np.int64)
+        keys *= int(across)
+        keys += cells.astype(np.int64)
     return keys
 
 
