@@ -59,11 +59,11 @@ def default_beta(space, score):
     return (space.weights.sum() if space.weighting == "held-out" else space.n_components) / 2
 
 
-def filled(score, side, correction, space=SPACE, convert=lambda rows: rows, **options):
+def filled(score, side, correction, space=SPACE, convert=lambda rows: rows, ids=None, **options):
     retriever = Retriever(space, side, score, correction, **options)
     if correction:
         retriever.set_queries(convert(BANK_X if side == "y" else BANK_Y))
-    return retriever.add(convert(Y if side == "y" else X))
+    return retriever.add(convert(Y if side == "y" else X), ids)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -250,8 +250,8 @@ def test_indexes_rank_as_the_search_does(score, correction, tensors):
     faiss, usearch = pytest.importorskip("faiss"), pytest.importorskip("usearch")
     assert faiss
     assert usearch
-    retriever = filled(score, "y", correction, convert=torch.from_numpy if tensors else lambda rows: rows)
-    retriever._ids = [retriever.ids * 10]
+    convert = torch.from_numpy if tensors else lambda rows: rows
+    retriever = filled(score, "y", correction, convert=convert, ids=np.arange(len(Y)) * 10)
     x = torch.from_numpy(X) if tensors else X
     ids, _ = retriever.search(x, 10)
     queries = np.asarray(retriever.embed_queries(x))

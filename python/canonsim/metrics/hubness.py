@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from canonsim.metrics.pairs import check_pairs
-from canonsim.metrics.retrieval import Scores
+from canonsim.metrics.pairs import Scores, check_pairs, refuse_nan, scored_blocks
 from canonsim.rows import is_tensor
 
 
@@ -156,10 +155,9 @@ def hubness_summary(
     if not 1 <= k <= len(x):
         raise ValueError(f"k must lie between 1 and the {len(x)} rows, got {k}")
     found = {"x_to_y": np.zeros(len(y), np.int64), "y_to_x": np.zeros(len(x), np.int64)}
-    for start in range(0, len(x), block):
-        rows = slice(start, start + block)
-        found["x_to_y"] += count_found(np.asarray(score(x[rows], y)), k)
-        found["y_to_x"] += count_found(np.asarray(score(x, y[rows])).T, k)
+    for _, scores in scored_blocks(score, x, y, block):
+        for direction, of_queries in scores.items():
+            found[direction] += count_found(of_queries, k)
     return occurrence_summary(found, k)
 
 
@@ -177,8 +175,7 @@ def count_found(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     ValueError
         If a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
+    refuse_nan(scores)
     least = np.partition(scores, -k, axis=1)[:, -k, None]
     above, tied = scores > least, scores == least
     places = k - above.sum(axis=1)

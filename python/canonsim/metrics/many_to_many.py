@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from canonsim.metrics.pairs import Scores
 from canonsim.metrics.random_order import (
     chance_average_precision,
     chance_median_rank,
@@ -15,7 +16,6 @@ from canonsim.metrics.random_order import (
     first_rank,
     hit_probability,
 )
-from canonsim.metrics.retrieval import Scores
 from canonsim.rows import Ids, is_tensor, to_ids
 
 if TYPE_CHECKING:

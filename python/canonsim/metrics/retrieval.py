@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from canonsim.metrics.pairs import check_pairs
-
-Scores = Callable[[NDArray[Any], NDArray[Any]], ArrayLike]
-"""Scores (n, m) of rows x (n, p) with rows y (m, q); higher for a better match."""
+from canonsim.metrics.pairs import Scores, check_pairs, refuse_nan, scored_blocks
 
 
 def partner_ranks(scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -193,10 +190,9 @@ def pair_ranks(
     """
     x, y = check_pairs(x, y)
     counts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
-    for start in range(0, len(x), block):
-        rows = np.arange(start, min(start + block, len(x)))
-        counts["x_to_y"].append(count_above(np.asarray(score(x[rows], y)), rows))
-        counts["y_to_x"].append(count_above(np.asarray(score(x, y[rows])).T, rows))
+    for rows, scores in scored_blocks(score, x, y, block):
+        for direction, found in scores.items():
+            counts[direction].append(count_above(found, rows))
     joined = {}
     for direction, blocks in counts.items():
         above, tied = (np.concatenate(part) for part in zip(*blocks, strict=True))
@@ -212,7 +208,6 @@ def count_above(scores: NDArray[Any], partners: NDArray[np.int64]) -> tuple[NDAr
     ValueError
         If a score is NaN.
     """
-    if np.isnan(scores).any():
-        raise ValueError(f"scores contain NaN, first in row {int(np.isnan(scores).any(axis=1).argmax())}")
+    refuse_nan(scores)
     own = scores[np.arange(len(scores)), partners][:, None]
     return (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1

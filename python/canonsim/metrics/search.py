@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from canonsim.metrics.hubness import count_found, occurrence_summary
-from canonsim.metrics.pairs import check_pairs
-from canonsim.metrics.retrieval import Scores, count_above, rank_summary
+from canonsim.metrics.pairs import Scores, check_pairs, scored_blocks
+from canonsim.metrics.retrieval import count_above, rank_summary
 from canonsim.rows import Ids, to_ids
 
 # Mismatches kept of a whole block of queries, evenly spaced in the order of their scores.
@@ -112,12 +112,12 @@ def search_all(
     if not 1 <= k <= n:
         raise ValueError(f"k must lie between 1 and the {n} rows, got {k}")
     kinds = [_ids(ids, n, name) for ids, name in ((x_ids, "x_ids"), (y_ids, "y_ids"))]
-    pairs = np.concatenate([np.diagonal(np.asarray(score(x[rows], y[rows]))) for rows in _blocks(n, _PAIRS)])
+    parts = (slice(start, start + _PAIRS) for start in range(0, n, _PAIRS))
+    pairs = np.concatenate([np.diagonal(np.asarray(score(x[rows], y[rows]))) for rows in parts])
     ranks: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {"x_to_y": [], "y_to_x": []}
     occurrence = {direction: np.zeros(n, np.int64) for direction in ranks}
     kept, count, below = [], 0, 0
-    for rows in _blocks(n, block, progress):
-        scores = {"x_to_y": np.asarray(score(x[rows], y)), "y_to_x": np.asarray(score(x, y[rows])).T}
+    for rows, scores in scored_blocks(score, x, y, block, progress):
         for direction, found in scores.items():
             ranks[direction].append(count_above(found, rows))
             occurrence[direction] += count_found(found, k)
@@ -130,8 +130,8 @@ def search_all(
     if count == 0:
         raise ValueError(f"the {n} pairs make no mismatch: no two of them differ in both x and y")
     joined = {}
-    for direction, parts in ranks.items():
-        above, tied = (np.concatenate(part) for part in zip(*parts, strict=True))
+    for direction, counted in ranks.items():
+        above, tied = (np.concatenate(part) for part in zip(*counted, strict=True))
         joined[direction] = (above, tied)
     return Search(joined, occurrence, k, pairs, np.concatenate(kept), below / (2 * n * count))
 
@@ -144,13 +144,3 @@ def _evenly(count: int, most: int) -> NDArray[np.int64]:
     """Places of at most so many of ``count``, each in the middle of its part."""
     kept = min(count, most)
     return ((np.arange(kept) + 0.5) * count / max(1, kept)).astype(np.int64)
-
-
-def _blocks(n: int, block: int, progress: str | None = None) -> Iterator[NDArray[np.int64]]:
-    from tqdm import tqdm
-
-    with tqdm(total=n, desc=progress, unit=" rows", disable=progress is None) as bar:
-        for start in range(0, n, block):
-            rows = np.arange(start, min(start + block, n))
-            yield rows
-            bar.update(len(rows))

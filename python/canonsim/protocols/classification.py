@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +32,7 @@ from canonsim.protocols.methods import (
     ridge_of,
 )
 from canonsim.protocols.results import Results, Row
+from canonsim.protocols.selection import choose, refit
 from canonsim.rows import Ids, Rows
 from canonsim.scoring import Score
 from canonsim.significance import NoSignalWarning
@@ -230,15 +230,14 @@ def _rival(method: Method, rows: LabelledRows, some: Ints) -> Setting:
     held_out = rows.parts.get("val", some[:0])
     fitted_on = some if len(held_out) else some[: len(some) - int(_SHARE * len(some))]
     held_out = held_out if len(held_out) else some[len(fitted_on) :]
-    settings = list(method.fits(_pairs(rows, fitted_on)))
-    best = 0
-    if len(settings) > 1 and len(held_out) > 0:
-        top_1 = _Measured(rows.labels[held_out], len(rows.class_y), resamples=0)
-        reached = [top_1(fitted.score(rows.x[held_out], rows.texts))[0]["top-1"] for fitted in settings]
-        best = int(np.argmax(reached))
-    chosen = settings[best]
+    measured = _Measured(rows.labels[held_out], len(rows.class_y), resamples=0)
+
+    def top_1(fitted: Fitted) -> float:
+        return measured(fitted.score(rows.x[held_out], rows.texts))[0]["top-1"] if len(held_out) else 0.0
+
+    chosen, _ = choose(method.fits(_pairs(rows, fitted_on)), top_1)
     if len(fitted_on) < len(some):
-        chosen = next(islice(method.fits(_pairs(rows, some)), best, None))
+        chosen = refit(method, chosen.setting, _pairs(rows, some))
     return chosen.setting, partial(_with_texts, chosen, rows.texts)
 
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from canonsim.protocols.classification import with_all_classes
 from canonsim.protocols.labelled import Floats, Ints, checked_labelled, checked_labels, checked_parts, checked_side
 from canonsim.protocols.methods import ASIF_METHOD, LOG_ODDS, PROCRUSTES, UNRIDGED, Fitted, Method, moments_of
 from canonsim.protocols.results import Curve, Results, Row
+from canonsim.protocols.selection import choose, refit
 from canonsim.protocols.suspicion import MEASURES, Suspicion
 from canonsim.rows import Ids, Rows, to_ids
 from canonsim.significance import NoSignalWarning
@@ -310,10 +310,10 @@ def _judges(
         return fitted.scores_, fitted.threshold(precision), ""
 
     def rival(method: Method) -> Judgement:
-        place, setting = _chosen(method, judged if trusted is None else trusted, seed)
+        setting = _chosen(method, judged if trusted is None else trusted, seed)
 
         def score(pairs: _Pairs, others: _Pairs) -> Floats:
-            return _in_setting(method, place, pairs).score_pairwise(others.x, others.y)
+            return refit(method, setting, (pairs.x, pairs.y, pairs.ids)).score_pairwise(others.x, others.y)
 
         return _by_folds(score, judged, trusted), None, setting
 
@@ -343,22 +343,17 @@ def _by_folds(score: Callable[[_Pairs, _Pairs], Floats], judged: _Pairs, trusted
     return scores
 
 
-def _chosen(method: Method, pairs: _Pairs, seed: int) -> tuple[int, str]:
-    """The place and name of the setting that, fitted on most pairs, best tells the others from mismatches."""
+def _chosen(method: Method, pairs: _Pairs, seed: int) -> str:
+    """The setting that, fitted on most pairs, best tells the others from mismatches."""
     held_out = set_aside(pairs.ids, _SHARE, seed)
     fitted_on, others = pairs[~held_out], pairs[held_out]
     suspicion = Suspicion(np.repeat([False, True], len(others.ids)), resamples=0, seed=seed)
-    best, setting, reached = 0, "", -1.0
-    for place, fitted in enumerate(method.fits((fitted_on.x, fitted_on.y, fitted_on.ids))):
+
+    def area(fitted: Fitted) -> float:
         scores = np.concatenate(metrics.mismatch_scores(fitted.score_pairwise, others.x, others.y))
-        area = suspicion(scores)[0]["AUC"]
-        if area > reached:
-            best, setting, reached = place, fitted.setting, area
-    return best, setting
+        return suspicion(scores)[0]["AUC"]
 
-
-def _in_setting(method: Method, place: int, pairs: _Pairs) -> Fitted:
-    return next(islice(method.fits((pairs.x, pairs.y, pairs.ids)), place, None))
+    return choose(method.fits((fitted_on.x, fitted_on.y, fitted_on.ids)), area)[0].setting
 
 
 def _cosines(joint: tuple[Rows, Rows], count: int) -> Floats:

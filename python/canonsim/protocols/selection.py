@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from canonsim.protocols.methods import Fitted
+from canonsim.protocols.methods import Fitted, Method, TrainingPairs
 
 
 def choose(settings: Iterable[Fitted], criterion: Callable[[Fitted], float]) -> tuple[Fitted, float]:
@@ -46,3 +46,8 @@ def choose(settings: Iterable[Fitted], criterion: Callable[[Fitted], float]) -> 
     if best is None:
         raise ValueError("settings must hold at least one, got none")
     return best, seconds
+
+
+def refit(method: Method, setting: str, pairs: TrainingPairs) -> Fitted:
+    """Fit a method to other pairs in the setting of this name, which must not depend on the pairs."""
+    return next(fitted for fitted in method.fits(pairs) if fitted.setting == setting)

@@ -16,7 +16,7 @@ from canonsim.rows import Ids, Rows, to_ids
 from canonsim.sides.aligned_rows import AlignedRows
 from canonsim.sides.moments import MultiMoments
 from canonsim.space import CanonicalSpace
-from canonsim.tasks.labels import labels
+from canonsim.tasks.labels import ItemIds
 from canonsim.tasks.side_fusion import Array, Pair, Pattern, SideFusion, SideScores, SideVectors, centre
 from canonsim.top_k import checked_k
 
@@ -90,7 +90,7 @@ class IncompleteRetriever:
         # By the sides of a query: log odds of the calibration's matches, ascending.
         self._matches: dict[Pattern, Array] = {}
         self._items: list[SideVectors] = []
-        self._ids: list[npt.NDArray[Any]] = []
+        self._ids = ItemIds()
 
     @classmethod
     def from_moments(cls, moments: MultiMoments, **options: Any) -> Self:
@@ -122,9 +122,7 @@ class IncompleteRetriever:
     @property
     def ids(self) -> npt.NDArray[Any]:
         """Id of each item, in the order in which they were added: (m,), int64 or objects."""
-        if len(self._ids) > 1:
-            self._ids = [np.concatenate(self._ids)]
-        return self._ids[0] if self._ids else np.empty(0, np.int64)
+        return self._ids.all
 
     @property
     def counts(self) -> dict[Pattern, int]:
@@ -133,7 +131,7 @@ class IncompleteRetriever:
 
     def __len__(self) -> int:
         """Items in the gallery."""
-        return sum(map(len, self._ids))
+        return len(self._ids)
 
     def __repr__(self) -> str:
         return f"IncompleteRetriever({self._dims}), {len(self)} items"
@@ -195,7 +193,7 @@ class IncompleteRetriever:
         matches = fusion.log_odds_pairwise(u, v)
         self._matches = {pattern: np.sort(matches[rows]) for pattern, rows in u.patterns()}
         self._scores, self._fusion = scores, fusion
-        self._items, self._ids = [], []
+        self._items, self._ids = [], ItemIds()
         return self
 
     def add(self, items: Mapping[str, Rows], ids: Any = None, present: Mapping[str, Any] | None = None) -> Self:
@@ -219,11 +217,10 @@ class IncompleteRetriever:
         """
         scores, _ = self._fitted()
         rows = AlignedRows(items, present, self._dims)
-        first = len(self)
-        named = np.arange(first, first + rows.count) if ids is None else labels(ids, rows.count, "ids")
+        named = self._ids.of_next(ids, rows.count)
         if rows.count:
             self._items.append(scores.vectors(rows, "item"))
-            self._ids.append(named)
+            self._ids.add(named)
         return self
 
     def search(

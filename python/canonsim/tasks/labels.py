@@ -33,6 +33,32 @@ def labels(values: Any, count: int, argument: str) -> npt.NDArray[Any]:
     return np.fromiter(items, dtype=object, count=count)
 
 
+class ItemIds:
+    """Ids of the items of a gallery, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._parts: list[npt.NDArray[Any]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def of_next(self, ids: Any, count: int) -> npt.NDArray[Any]:
+        """Checked ids of ``count`` items to add, by default the number of items before each; errors as of `labels`."""
+        first = len(self)
+        return np.arange(first, first + count) if ids is None else labels(ids, count, "ids")
+
+    def add(self, ids: npt.NDArray[Any]) -> None:
+        """Add what `of_next` gave."""
+        self._parts.append(ids)
+
+    @property
+    def all(self) -> npt.NDArray[Any]:
+        """All of them: (m,), int64 or objects."""
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0] if self._parts else np.empty(0, np.int64)
+
+
 def _is_int64(item: object) -> bool:
     return isinstance(item, (int, np.integer)) and not isinstance(item, bool) and -(2**63) <= int(item) < 2**63
 

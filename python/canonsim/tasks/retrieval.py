@@ -13,7 +13,7 @@ from canonsim.rows import Rows, is_tensor, result_dtype, to_dtype
 from canonsim.scoring import Score
 from canonsim.space import CanonicalSpace
 from canonsim.tasks.correction import CSLS, Correction, InvertedSoftmax
-from canonsim.tasks.labels import labels
+from canonsim.tasks.labels import ItemIds
 from canonsim.tasks.vectors import SideName, check_score, nats_per_unit, vectors
 from canonsim.top_k import top_k
 
@@ -97,12 +97,12 @@ class Retriever:
         self._bank: Any = None
         # The parts that were added: vectors, with the correction's column where a bank is given, and ids.
         self._items: list[Any] = []
-        self._ids: list[npt.NDArray[Any]] = []
+        self._ids = ItemIds()
         self._dtype: Any = None
 
     def __len__(self) -> int:
         """Items in the gallery."""
-        return sum(map(len, self._ids))
+        return len(self._ids)
 
     def __repr__(self) -> str:
         chosen = f"side={self.side!r}, score={self.score!r}, correction={self.correction!r}"
@@ -111,9 +111,7 @@ class Retriever:
     @property
     def ids(self) -> npt.NDArray[Any]:
         """Id of each item, in the order in which they were added: (m,), int64 or objects."""
-        if len(self._ids) > 1:
-            self._ids = [np.concatenate(self._ids)]
-        return self._ids[0] if self._ids else np.empty(0, np.int64)
+        return self._ids.all
 
     @property
     def vectors(self) -> Any:
@@ -150,8 +148,7 @@ class Retriever:
             For another width, values that are not finite, or another number of ids.
         """
         items, home = self._vectors(y, self.side)
-        first = len(self)
-        named = np.arange(first, first + len(items)) if ids is None else labels(ids, len(items), "ids")
+        named = self._ids.of_next(ids, len(items))
         if len(items) == 0:
             return self
         if self._correct is not None and self._bank is not None:
@@ -159,7 +156,7 @@ class Retriever:
         dtype = result_dtype(y)
         self._dtype = dtype if self._dtype is None else max(self._dtype, dtype, key=attrgetter("itemsize"))
         self._items.append(items)
-        self._ids.append(named)
+        self._ids.add(named)
         self._home = home
         return self
 
