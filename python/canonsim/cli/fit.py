@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from canonsim.cli.pairs import add_data, make_encoder, open_pairs
+from canonsim.cli.pairs import add_data, add_encoders, make_encoder, open_pairs
 
 if TYPE_CHECKING:
     from canonsim.data import FeaturePairs, PairDataset
@@ -35,8 +35,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data(parser)
-    for side in "xy":
-        parser.add_argument(f"--{side}-encoder", metavar="NAME", help=f"model of the {side} side: a name or a folder")
+    add_encoders(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="folder of the model")
     parser.add_argument(
         "--ridge", default="auto", metavar="R", help="auto (default), oas, ledoit-wolf, a number, or two: RX,RY"

@@ -35,6 +35,12 @@ def add_data(parser: argparse.ArgumentParser, least: str = "+") -> None:
     add_loading(parser)
 
 
+def add_encoders(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name the encoders."""
+    for side in "xy":
+        parser.add_argument(f"--{side}-encoder", metavar="NAME", help=f"model of the {side} side: a name or a folder")
+
+
 def add_loading(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of reading and encoding."""
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="rows encoded at a time (64)")

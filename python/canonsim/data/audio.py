@@ -70,6 +70,23 @@ def read_audio(item: Any) -> tuple[Waveform, int]:
     return waveform, rate
 
 
+def read_clip(item: Any, rate: int, least: float, most: float | None) -> Waveform:
+    """Read the first ``most`` seconds of a sound, resampled to ``rate``; errors as of `read_audio`.
+
+    Raises
+    ------
+    ValueError
+        Also if the sound is shorter than ``least`` seconds.
+    """
+    waveform, own_rate = read_audio(item)
+    if len(waveform) < least * own_rate:
+        name = item if not isinstance(item, tuple) else "the waveform"
+        raise ValueError(f"{name} lasts {len(waveform) / own_rate:.4f} s, less than {least} s")
+    if most is not None:
+        waveform = waveform[: round(most * own_rate)]
+    return resample(waveform, own_rate, rate)
+
+
 def _read_file(path: Path) -> tuple[Waveform, int]:
     try:
         import soundfile

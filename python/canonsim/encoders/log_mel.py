@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from canonsim.data.audio import read_audio, resample
+from canonsim.data.audio import read_clip
 from canonsim.encoders.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -130,13 +130,7 @@ class _CollateLogMel:
         return torch.stack([self._describe(item) for item in items]).float()
 
     def _describe(self, item: Any) -> torch.Tensor:
-        waveform, own_rate = read_audio(item)
-        name = item if not isinstance(item, tuple) else "the waveform"
-        if len(waveform) < _WINDOW_SECONDS * own_rate:
-            raise ValueError(f"{name} lasts {len(waveform) / own_rate:.4f} s, less than {_WINDOW_SECONDS} s")
-        if self.max_seconds is not None:
-            waveform = waveform[: round(self.max_seconds * own_rate)]
-        samples = torch.from_numpy(resample(waveform, own_rate, self.rate)).double()
+        samples = torch.from_numpy(read_clip(item, self.rate, _WINDOW_SECONDS, self.max_seconds)).double()
         frames = _log_mel(samples, self.filters, self.rate)
         if self.mean_normalize:
             frames = frames - frames.mean(dim=1, keepdim=True)

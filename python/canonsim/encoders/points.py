@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from canonsim.data.points import Points, check_columns, read_points
 from canonsim.encoders.encoder import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _RINGS, _HEIGHTS, _LEVELS = 8, 8, 8
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -70,7 +71,7 @@ class PointCloudEncoder(Encoder):
             config["columns"] = columns
         super().__init__(
             nn.Identity(),
-            _CollatePoints(float(max_range), columns),
+            CollateClouds(partial(_statistics, max_range=float(max_range)), columns),
             kind="points",
             dim=_WIDTH,
             config=config,
@@ -79,12 +80,23 @@ class PointCloudEncoder(Encoder):
 
 
 @dataclass(frozen=True)
-class _CollatePoints:
-    max_range: float
-    columns: int | None
+class CollateClouds:
+    """Statistics (d,) of each cloud as a batch (n, d): for encoders without weights.
+
+    Attributes
+    ----------
+    statistics : callable
+        Of points (n, 3) or (n, 4); it must pickle.
+    columns : int, optional
+        Values in a row of a ``.bin`` file, as `read_points` takes them.
+    """
+
+    statistics: Callable[[Points], npt.NDArray[np.float64]]
+    columns: int | None = None
 
     def __call__(self, items: Sequence[Any]) -> torch.Tensor:
-        rows = [_statistics(read_points(item, self.columns), self.max_range) for item in items]
+        """Read and describe."""
+        rows = [self.statistics(read_points(item, self.columns)) for item in items]
         return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 

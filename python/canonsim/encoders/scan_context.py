@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
-from canonsim.data.points import Points, read_points
+from canonsim.data.points import Points
 from canonsim.encoders.encoder import Encoder
+from canonsim.encoders.points import CollateClouds
 
 Statistics = npt.NDArray[np.float64]
 
@@ -82,7 +81,7 @@ class ScanContextEncoder(Encoder):
         }
         super().__init__(
             nn.Identity(),
-            _CollateClouds(_ScanContext(**options)),
+            CollateClouds(_ScanContext(**options)),
             kind="points",
             dim=rings * harmonics,
             config={"class": type(self).__name__, **options, "normalize": normalize},
@@ -123,21 +122,12 @@ class FPFHEncoder(Encoder):
             raise ValueError(f"voxel must be positive, got {voxel}")
         super().__init__(
             nn.Identity(),
-            _CollateClouds(_LocalShape(float(voxel))),
+            CollateClouds(_LocalShape(float(voxel))),
             kind="points",
             dim=2 * _FPFH,
             config={"class": type(self).__name__, "voxel": float(voxel), "normalize": normalize},
             normalize=normalize,
         )
-
-
-@dataclass(frozen=True)
-class _CollateClouds:
-    statistics: Callable[[Points], Statistics]
-
-    def __call__(self, items: Sequence[Any]) -> torch.Tensor:
-        rows = [self.statistics(read_points(item)) for item in items]
-        return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,7 @@ class _Encoding:
         encoder = self._encoders[side]
         if encoder is None:
             return np.asarray(items.items, dtype=np.float32)
-        config = (self._recipe.x, self._recipe.y)[side] or {}
-        # The name of an encoder that the recipe made of a module stands for its code.
-        name = config.get("class") if encoder.config.get("class") == "Encoder" else None
-        features: Rows = self._cache.encode(encoder, list(items.items), name=name, **self._options)
+        features: Rows = self._cache.encode(encoder, list(items.items), name=_version(encoder), **self._options)
         return features
 
     def _joint_encoders(self) -> tuple[Encoder, Encoder]:
@@ -146,6 +143,15 @@ class _Encoding:
         assert self._recipe.joint is not None
         model = ClipBaseline.from_pretrained(self._recipe.joint)
         return model.x_encoder, model.y_encoder
+
+
+def _version(encoder: Encoder) -> str | None:
+    """What stands for the code of an encoder made of a module: of recipes, that is the demo's of pictures alone."""
+    if encoder.config["class"] != "Encoder":
+        return None
+    from canonsim.demo.encoders import image_encoder_version
+
+    return image_encoder_version()
 
 
 def _labelled(

@@ -8,6 +8,8 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,24 +30,14 @@ def read_npz(content: bytes, name: str) -> Points:
 
     An array of coordinates with four or five columns holds the intensity itself.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            found = [key for key in _COORDINATES if key in members]
-            if not found:
-                there = ", ".join(members) or "none"
-                raise ValueError(f"{name} has no array {' or '.join(_COORDINATES)}, but {there}")  # noqa: TRY301
-            arrays = [_read_member(archive, members[found[0]], name, "f")]
-            arrays += [_read_member(archive, members[key], name, "fiu") for key in _INTENSITIES if key in members][:1]
-    # What zipfile raises for archives that are damaged, encrypted or of a later version.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeError, OverflowError) as error:
-        raise ValueError(f"{name} is truncated, or no .npz archive: {error}") from None
-    except ValueError as error:
-        # Of zipfile itself, where offsets point outside of the archive.
-        if name in str(error):
-            raise
-        raise ValueError(f"{name} is truncated, or no .npz archive: {error}") from None
-    points, *others = arrays
+    with _damaged(name):
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    found = [key for key in _COORDINATES if key in members]
+    if not found:
+        raise ValueError(f"{name} has no array {' or '.join(_COORDINATES)}, but {', '.join(members) or 'none'}")
+    points = _read_member(archive, members[found[0]], name, "f")
+    others = [_read_member(archive, members[key], name, "fiu") for key in _INTENSITIES if key in members][:1]
     if not others or (points.ndim == 2 and points.shape[1] != 3):
         return from_table(points, name)
     (intensity,) = others
@@ -59,9 +51,19 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, kin
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name}: {info.filename} is compressed by method {info.compress_type}, not by deflate")
     check_expansion(info.compress_size, info.file_size, name)
-    with archive.open(info) as file:
+    with _damaged(name), archive.open(info) as file:
         # Without a size, zipfile decompresses all that is there before it looks at what was declared.
-        return _read_array(file.read(info.file_size + 1), f"{name}: {info.filename}", kinds)
+        content = file.read(info.file_size + 1)
+    return _read_array(content, f"{name}: {info.filename}", kinds)
+
+
+@contextmanager
+def _damaged(name: str) -> Iterator[None]:
+    """What zipfile raises for archives that are damaged, encrypted or of a later version, in one form."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is truncated, or no .npz archive: {error}") from None
 
 
 def _read_array(content: bytes, name: str, kinds: str) -> Column:
